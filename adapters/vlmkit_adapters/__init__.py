@@ -1,0 +1,20 @@
+"""Backends, one model family or server protocol per module."""
+
+from vlmkit import Registry, hookimpl
+
+
+@hookimpl
+def vlmkit_register(registry: Registry) -> None:
+    """Register the built-in adapters."""
+    registry.adapter(
+        "qwen",
+        "vlmkit_adapters.qwen:QwenBackend",
+        summary="Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their MoE variants, on token trees",
+        model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
+    )
+    registry.adapter("tiny", "vlmkit_adapters.tiny:TinyBackend", summary="The embedded model, trained on glyphs")
+    registry.adapter(
+        "scripted",
+        "vlmkit_adapters.scripted:ScriptedBackend",
+        summary="Deterministic fake with settable accuracy, order bias, None and invalid rates",
+    )

@@ -1,0 +1,94 @@
+"""Inference strategies for vision-language models where plain prompting fails.
+
+A strategy says what to ask, a backend says how to answer, the engine stands between them and makes it fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vlmkit.contracts import Aggregator, Backend, Dataset, Solving, Strategy
+from vlmkit.prompts import Prompt
+from vlmkit.registry.hooks import hookimpl
+from vlmkit.together import together
+from vlmkit.types import (
+    Answer,
+    Ask,
+    Ballot,
+    Capability,
+    Choose,
+    Classify,
+    Example,
+    Generate,
+    Image,
+    Label,
+    LabelSpace,
+    Letter,
+    Likelihood,
+    Outcome,
+    Prediction,
+    Query,
+    Ranking,
+    Readout,
+    Reply,
+    Round,
+    Task,
+    Text,
+    Tokens,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from vlmkit.engine import Engine as Engine
+    from vlmkit.engine.pipeline import Pipeline as Pipeline
+    from vlmkit.registry import Registry as Registry
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Aggregator",
+    "Answer",
+    "Ask",
+    "Backend",
+    "Ballot",
+    "Capability",
+    "Choose",
+    "Classify",
+    "Dataset",
+    "Engine",
+    "Example",
+    "Generate",
+    "Image",
+    "Label",
+    "LabelSpace",
+    "Letter",
+    "Likelihood",
+    "Outcome",
+    "Pipeline",
+    "Prediction",
+    "Prompt",
+    "Query",
+    "Ranking",
+    "Readout",
+    "Registry",
+    "Reply",
+    "Round",
+    "Solving",
+    "Strategy",
+    "Task",
+    "Text",
+    "Tokens",
+    "Usage",
+    "hookimpl",
+    "together",
+]
+
+_LAZY = {"Engine": "vlmkit.engine", "Pipeline": "vlmkit.engine.pipeline", "Registry": "vlmkit.registry"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the names that strategies do not need at first use."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'vlmkit' has no attribute {name!r}")

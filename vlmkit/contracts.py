@@ -1,0 +1,80 @@
+"""The three contracts that everything else is replaceable behind.
+
+A strategy says what to ask; a backend says how to answer; an aggregator turns ballots into a ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from vlmkit.types import Answer, Ballot, Capability, Example, LabelSpace, Prediction, Query, Ranking, Task
+
+Solving = Generator[Sequence[Query], Sequence[Answer], Prediction]
+"""A strategy at work on one task: yields queries, receives their answers in the same order, returns a prediction."""
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """Says what to ask. Holds no model, does no I/O, knows no device.
+
+    ``requires`` is checked against the backend before weights load.
+    """
+
+    @property
+    def requires(self) -> frozenset[Capability]:
+        """Capabilities that the strategy's queries need."""
+        ...
+
+    def solve(self, task: Task) -> Solving:
+        """Solve one task, one round of queries at a time."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Answers queries. Made cheaply; weights load at the first ``answer``."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the backend can do; known before weights load."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a manifest says of the model, JSON-ready: name, weights, dtype, device."""
+        ...
+
+    def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
+        """Answer every query, in order.
+
+        Raises:
+            VlmkitError: One of the queries cannot be answered; the engine then asks example by example.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the model."""
+        ...
+
+
+class Aggregator(Protocol):
+    """Turns ballots into a ranking; the ranking's labels are those that survive."""
+
+    def __call__(self, ballots: Sequence[Ballot]) -> Ranking:
+        """Aggregate ballots, given in the order of their groups."""
+        ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Examples and the labels they are drawn from. Iterates lazily and may be iterated again."""
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The label space, in its natural order."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Example]: ...

@@ -1,0 +1,118 @@
+"""Every error that vlmkit raises on purpose.
+
+VlmkitError
+├── UserError                 the request is wrong: one line, exit code 2, no traceback
+│   ├── SpecError             a spec such as ``dci:group_size=20`` cannot be read or built
+│   ├── UnknownNameError      nothing of that name is registered
+│   ├── LabelError            a label list breaks the rules of a label space
+│   ├── PromptError           a prompt file is not a usable template
+│   ├── DataError             a data set, folder or manifest cannot be used
+│   ├── ModelError            a model cannot be loaded
+│   ├── CapabilityError       the backend cannot do what the strategy asks for
+│   └── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
+├── PluginError               a plugin is broken; kept and shown, never fatal by itself
+│   └── PluginConflictError   two plugins claim one name
+├── ImageError                one picture cannot be decoded; its example fails, the run goes on
+├── StrategyError             a strategy broke its own contract
+└── BackendError              a backend could not answer
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class VlmkitError(Exception):
+    """Base of every vlmkit error: what is wrong, where, and a hint on what to do.
+
+    Args:
+        message: What is wrong and where, in one sentence without a full stop.
+        hint: What to do about it, or an empty string.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class UserError(VlmkitError):
+    """The request is wrong and its author can mend it."""
+
+
+class SpecError(UserError):
+    """A spec cannot be read or built."""
+
+
+class UnknownNameError(UserError):
+    """Nothing of that name is known; the near matches are in the hint."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"unknown {what} {name!r}{f' in {where}' if where else ''}", hint=hint)
+        self.what, self.name, self.near = what, name, tuple(near)
+
+
+class LabelError(UserError):
+    """A label list breaks the rules of a label space."""
+
+
+class PromptError(UserError):
+    """A prompt file is not a usable template."""
+
+
+class DataError(UserError):
+    """A data set, folder or manifest cannot be used."""
+
+
+class ModelError(UserError):
+    """A model cannot be loaded."""
+
+
+class CapabilityError(UserError):
+    """The backend lacks a capability that the strategy requires."""
+
+    def __init__(self, missing: Iterable[str], *, strategy: str, backend: str) -> None:
+        names = ", ".join(sorted(missing))
+        super().__init__(
+            f"strategy {strategy} needs {names}, which {backend} cannot do",
+            hint="choose another readout or model (vlmkit ls adapters)",
+        )
+
+
+class RunDirectoryError(UserError):
+    """A run directory cannot be used for this run."""
+
+
+class PluginError(VlmkitError):
+    """A plugin is broken; ``plugin`` names whose it is."""
+
+    def __init__(self, plugin: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"plugin {plugin}: {message}", hint=hint)
+        self.plugin = plugin
+
+
+class PluginConflictError(PluginError):
+    """Two plugins claim one name."""
+
+
+class ImageError(VlmkitError):
+    """One picture cannot be decoded; ``source`` names it."""
+
+    def __init__(self, source: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"image {source}: {message}", hint=hint)
+        self.source = source
+
+
+class StrategyError(VlmkitError):
+    """A strategy broke its own contract."""
+
+
+class BackendError(VlmkitError):
+    """A backend could not answer."""

@@ -1,0 +1,112 @@
+"""Prompt texts, as data.
+
+A prompt is a jinja2 template that sees ``options`` (labels with ``name``, ``description``, ``synonyms``), ``none``
+(whether "None" may be answered) and ``letters`` (one letter for each option, or an empty string). Everything that is
+the same for every group of options should stand before them: it is then computed once for each image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from collections.abc import Sequence
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Protocol
+
+import jinja2
+from attrs import field, frozen
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from vlmkit.errors import PromptError
+
+
+class _Option(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+@frozen
+class _Probe:
+    name: str
+    description: str | None = None
+    synonyms: tuple[str, ...] = ()
+
+
+@frozen
+class Prompt:
+    """The words of a question with options.
+
+    Args:
+        template: A jinja2 template; see the module.
+        name: Where it came from, for messages and manifests.
+
+    Raises:
+        PromptError: The template does not compile, or does not show every option's name.
+    """
+
+    template: str = field(repr=False)
+    name: str = "inline"
+
+    def __attrs_post_init__(self) -> None:
+        probes = [_Probe(f"probe-label-{index}-of-two") for index in range(2)]
+        for letters in (False, True):
+            text = self.render(probes, allow_none=True, letters=letters)
+            for probe in probes:
+                if probe.name not in text:
+                    raise PromptError(
+                        f"prompt {self.name} does not show the options",
+                        hint="loop over options and print {{ option.name }}",
+                    )
+
+    @classmethod
+    def read(cls, path: Path) -> Prompt:
+        """Read a prompt file.
+
+        Raises:
+            PromptError: The file cannot be read or is not a usable template.
+        """
+        try:
+            return cls(path.read_text(encoding="utf-8"), name=path.name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise PromptError(f"prompt file {path} cannot be read ({error})", hint="give a UTF-8 text file") from error
+
+    def render(self, options: Sequence[_Option], *, allow_none: bool = False, letters: bool = False) -> str:
+        """Return the question's text, without images and chat template.
+
+        Raises:
+            PromptError: The template fails on these options.
+        """
+        try:
+            rendered = self._compiled.render(
+                options=options, none=allow_none, letters=string.ascii_uppercase if letters else ""
+            )
+        except jinja2.TemplateError as error:
+            raise PromptError(f"prompt {self.name} fails: {error}", hint="see docs/prompts.md") from error
+        return rendered.strip("\n")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the template, hexadecimal."""
+        return hashlib.sha256(self.template.encode()).hexdigest()
+
+    @cached_property
+    def _compiled(self) -> jinja2.Template:
+        environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+        try:
+            return environment.from_string(self.template)
+        except jinja2.TemplateError as error:
+            raise PromptError(
+                f"prompt {self.name} is not a jinja2 template: {error}", hint="see docs/prompts.md"
+            ) from error
+
+
+@cache
+def default_prompt() -> Prompt:
+    """Return the built-in prompt, ``choose``.
+
+    Its wording is ours; its aims are the four of arXiv 2605.24799: one form for every question, a model that must not
+    take the lazy way out, a reply in the listed spelling, and one worked example.
+    """
+    return Prompt(files(__name__).joinpath("choose.jinja").read_text(encoding="utf-8"), name="choose")

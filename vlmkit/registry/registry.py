@@ -1,0 +1,138 @@
+"""The table of everything that plugins offer. Filling it imports nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import field, frozen
+
+from vlmkit.errors import PluginConflictError, PluginError, UnknownNameError
+
+KINDS = ("adapter", "strategy", "aggregator", "intervention", "dataset", "benchmark")
+"""The kinds of things that a plugin can register."""
+
+
+@frozen
+class Entry:
+    """One registered thing.
+
+    Args:
+        kind: One of ``KINDS``.
+        name: The name in specs.
+        target: ``"package.module:attribute"``, imported at first use.
+        summary: One line for ``vlmkit ls``.
+        source: Paper or page that the thing implements.
+        owner: Plugin that registered it, with its distribution.
+        wraps: For strategies: whether it wraps another one (its factory takes ``inner``).
+        model_types: For adapters: the checkpoint ``model_type`` values that it loads.
+    """
+
+    kind: str
+    name: str
+    target: str
+    summary: str
+    source: str = ""
+    owner: str = ""
+    wraps: bool = False
+    model_types: tuple[str, ...] = field(default=(), converter=tuple)
+
+    def load(self) -> Callable[..., Any]:
+        """Import the factory.
+
+        Raises:
+            PluginError: It cannot be imported.
+        """
+        module, _, attribute = self.target.partition(":")
+        try:
+            loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise PluginError(
+                self.owner or self.target,
+                f"{self.kind} {self.name} cannot be imported from {self.target} ({type(error).__name__}: {error})",
+                hint="reinstall the plugin or switch it off with --no-plugin",
+            ) from error
+        return loaded
+
+
+@frozen
+class Registry:
+    """What plugins offer, by kind and name. An object, not a module global: a test makes its own.
+
+    Args:
+        owner: Who is registering; the loader hands every plugin a view with its own name.
+    """
+
+    owner: str = ""
+    _entries: dict[tuple[str, str], Entry] = field(factory=dict, repr=False)
+
+    def owned_by(self, owner: str) -> Registry:
+        """Return a view on the same table that signs new entries with ``owner``."""
+        return Registry(owner, self._entries)
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry.
+
+        Raises:
+            PluginConflictError: Another plugin has taken the name; both owners are named.
+        """
+        key = (entry.kind, entry.name)
+        taken = self._entries.get(key)
+        if taken is not None and taken != entry:
+            raise PluginConflictError(
+                entry.owner,
+                f"{entry.kind} {entry.name!r} is already registered by {taken.owner}",
+                hint=f"switch one off: --no-plugin {entry.owner.split(' ')[0]}",
+            )
+        self._entries[key] = entry
+
+    def remove_owner(self, owner: str) -> None:
+        """Drop everything that ``owner`` registered."""
+        for key in [key for key, entry in self._entries.items() if entry.owner == owner]:
+            del self._entries[key]
+
+    def adapter(
+        self, name: str, target: str, *, summary: str, source: str = "", model_types: tuple[str, ...] = ()
+    ) -> None:
+        """Register a backend factory, and the checkpoint types that it loads."""
+        self.add(Entry("adapter", name, target, summary, source, self.owner, model_types=model_types))
+
+    def strategy(self, name: str, target: str, *, summary: str, source: str = "", wraps: bool = False) -> None:
+        """Register a strategy factory; ``wraps=True`` if it takes an ``inner`` strategy."""
+        self.add(Entry("strategy", name, target, summary, source, self.owner, wraps=wraps))
+
+    def aggregator(self, name: str, target: str, *, summary: str, source: str = "") -> None:
+        """Register an aggregator factory."""
+        self.add(Entry("aggregator", name, target, summary, source, self.owner))
+
+    def intervention(self, name: str, target: str, *, summary: str, source: str = "") -> None:
+        """Register an intervention factory."""
+        self.add(Entry("intervention", name, target, summary, source, self.owner))
+
+    def dataset(self, name: str, target: str, *, summary: str, source: str = "") -> None:
+        """Register a data set factory."""
+        self.add(Entry("dataset", name, target, summary, source, self.owner))
+
+    def benchmark(self, name: str, target: str, *, summary: str, source: str = "") -> None:
+        """Register a benchmark factory."""
+        self.add(Entry("benchmark", name, target, summary, source, self.owner))
+
+    def entries(self, kind: str) -> Iterator[Entry]:
+        """Iterate over the entries of one kind, by name."""
+        return iter(sorted((e for e in self._entries.values() if e.kind == kind), key=lambda e: e.name))
+
+    def get(self, kind: str, name: str) -> Entry:
+        """Return the entry of that kind and name.
+
+        Raises:
+            UnknownNameError: Nothing of that kind has that name; near matches are in the hint.
+        """
+        entry = self._entries.get((kind, name))
+        if entry is None:
+            raise UnknownNameError(kind, name, (e.name for e in self.entries(kind)))
+        return entry
+
+    def adapter_for(self, model_type: str) -> Entry | None:
+        """Return the adapter that loads checkpoints of ``model_type``, or None."""
+        return next((e for e in self.entries("adapter") if model_type in e.model_types), None)

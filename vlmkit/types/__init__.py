@@ -1,0 +1,43 @@
+"""The values that flow through vlmkit, in the order in which they appear.
+
+Example -> Task -> Query -> Answer -> Prediction. All are frozen; none holds a model or a device.
+"""
+
+from vlmkit.types.answer import Answer, Ballot, Outcome, Ranking, Text
+from vlmkit.types.capability import Capability
+from vlmkit.types.example import Example, ImageSource
+from vlmkit.types.image import Image
+from vlmkit.types.labels import Label, LabelSpace
+from vlmkit.types.prediction import Prediction, Round
+from vlmkit.types.query import Choose, Generate, Query
+from vlmkit.types.readout import Likelihood, Letter, Readout, Reply
+from vlmkit.types.task import Ask, Classify, Task
+from vlmkit.types.usage import Tokens, Usage
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Ballot",
+    "Capability",
+    "Choose",
+    "Classify",
+    "Example",
+    "Generate",
+    "Image",
+    "ImageSource",
+    "Label",
+    "LabelSpace",
+    "Letter",
+    "Likelihood",
+    "Outcome",
+    "Prediction",
+    "Query",
+    "Ranking",
+    "Readout",
+    "Reply",
+    "Round",
+    "Task",
+    "Text",
+    "Tokens",
+    "Usage",
+]

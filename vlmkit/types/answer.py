@@ -1,0 +1,126 @@
+"""What comes back from a query, and what an aggregator makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from vlmkit.types.usage import Usage
+
+
+class Outcome(StrEnum):
+    """How a choice ended."""
+
+    SELECTED = "selected"
+    NONE = "none"
+    """The model answered that it is none of the options."""
+    INVALID = "invalid"
+    """The model's reply is no option, by the readout's parser."""
+
+
+@frozen
+class Ranking(Sequence[tuple[str, float]]):
+    """Label names with scores, best first; ties keep the order in which they were given.
+
+    Args:
+        entries: Pairs of name and score.
+    """
+
+    entries: tuple[tuple[str, float], ...] = field(default=(), converter=tuple)
+
+    @classmethod
+    def of(cls, scores: Iterable[tuple[str, float]]) -> Ranking:
+        """Rank pairs of name and score, best first."""
+        return cls(tuple(sorted(scores, key=lambda pair: -pair[1])))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names, best first."""
+        return tuple(name for name, _ in self.entries)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return self.entries[index]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+@frozen
+class Ballot:
+    """The answer to a ``Choose``.
+
+    Args:
+        options: Names of the options, in the order shown.
+        choice: Name of the chosen option, or None.
+        outcome: Whether an option was selected, none was, or the reply was invalid.
+        log_probs: Score of each option in nats, in the order of ``options``; None for the ``text`` readout.
+        none_log_prob: Score of the answer ``None`` in nats, where the query offered it and the readout scores.
+        reply: The raw reply, for the ``text`` readout.
+        prompt: The exact text that went to the model, chat template included.
+        usage: What the answer cost.
+    """
+
+    options: tuple[str, ...] = field(converter=tuple)
+    choice: str | None
+    outcome: Outcome
+    log_probs: tuple[float, ...] | None = None
+    none_log_prob: float | None = None
+    reply: str | None = None
+    prompt: str = field(default="", repr=False)
+    usage: Usage = field(factory=Usage)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.choice is not None) != (self.outcome is Outcome.SELECTED):
+            raise ValueError(f"a ballot with outcome {self.outcome} cannot have the choice {self.choice!r}")
+        if self.log_probs is not None and len(self.log_probs) != len(self.options):
+            raise ValueError(f"{len(self.log_probs)} log-probabilities for {len(self.options)} options")
+
+    @classmethod
+    def scored(
+        cls,
+        options: Sequence[str],
+        log_probs: Sequence[float],
+        *,
+        none_log_prob: float | None = None,
+        prompt: str = "",
+        usage: Usage | None = None,
+    ) -> Ballot:
+        """Choose the best-scored option, or none where ``None`` scores higher; the earlier option wins a tie."""
+        best = max(range(len(options)), key=lambda index: log_probs[index])
+        nothing = none_log_prob is not None and none_log_prob > log_probs[best]
+        return cls(
+            options=tuple(options),
+            choice=None if nothing else options[best],
+            outcome=Outcome.NONE if nothing else Outcome.SELECTED,
+            log_probs=tuple(log_probs),
+            none_log_prob=none_log_prob,
+            prompt=prompt,
+            usage=usage or Usage(),
+        )
+
+    @property
+    def ranking(self) -> Ranking:
+        """The options by score; for a ballot without scores the choice alone, with score 0."""
+        if self.log_probs is not None:
+            return Ranking.of(zip(self.options, self.log_probs, strict=True))
+        return Ranking(((self.choice, 0.0),)) if self.choice is not None else Ranking()
+
+
+@frozen
+class Text:
+    """The answer to a ``Generate``.
+
+    Args:
+        text: The reply, special tokens removed.
+        prompt: The exact text that went to the model, chat template included.
+        usage: What the answer cost.
+    """
+
+    text: str
+    prompt: str = field(default="", repr=False)
+    usage: Usage = field(factory=Usage)
+
+
+Answer = Ballot | Text

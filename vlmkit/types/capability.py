@@ -1,0 +1,18 @@
+"""What a backend can do and a strategy can require."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Capability(StrEnum):
+    """One thing that a backend can do; compared before any weights load."""
+
+    LIKELIHOOD = "likelihood"
+    """Exact log-probability of each option's text."""
+    LETTER = "letter"
+    """Log-probability of each option's letter."""
+    GENERATE = "generate"
+    """Greedy free text, which the ``text`` readout parses."""
+    MULTI_IMAGE = "multi-image"
+    """Several images in one query."""

@@ -1,0 +1,28 @@
+"""One item of data, before its pictures are decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import PIL.Image
+from attrs import field, frozen
+
+ImageSource = Path | bytes | PIL.Image.Image
+"""Where a picture comes from: a file, encoded bytes, or an open picture."""
+
+
+@frozen
+class Example:
+    """One item of data.
+
+    Args:
+        id: Unique in its data set; for files the POSIX path relative to the data set's root.
+        images: The pictures, undecoded.
+        target: Name of the right label, or None when it is not known.
+        question: A question about the images, or None to classify them.
+    """
+
+    id: str
+    images: tuple[ImageSource, ...] = field(converter=tuple, repr=False)
+    target: str | None = None
+    question: str | None = None

@@ -1,0 +1,37 @@
+"""A decoded picture."""
+
+from __future__ import annotations
+
+import hashlib
+
+import PIL.Image
+from attrs import field, frozen
+
+
+@frozen(eq=False)
+class Image:
+    """One decoded picture; two are equal when their pixels are.
+
+    Args:
+        pixels: RGB, 8 bits a channel, upright, at least 1 x 1 pixel.
+        source: Where it came from, for messages.
+        digest: SHA-256 of size and pixels, hexadecimal; the key of every cache.
+    """
+
+    pixels: PIL.Image.Image = field(repr=False)
+    source: str = "memory"
+    digest: str = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.pixels.mode != "RGB":
+            raise ValueError(f"image {self.source} has mode {self.pixels.mode}, expected RGB")
+        width, height = self.pixels.size
+        sha = hashlib.sha256(f"{width}x{height};".encode())
+        sha.update(self.pixels.tobytes())
+        object.__setattr__(self, "digest", sha.hexdigest())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Image) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)

@@ -1,0 +1,43 @@
+"""What a strategy returns."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from vlmkit.types.answer import Ranking
+
+
+@frozen
+class Round:
+    """One round of a strategy: what went in, what was asked, who survived.
+
+    Args:
+        candidates: Labels that entered the round.
+        queries: Questions asked in it.
+        survivors: Names that left it, in order.
+        none: Questions answered with ``None``.
+        invalid: Questions whose reply was no option.
+    """
+
+    candidates: int
+    queries: int
+    survivors: tuple[str, ...] = field(converter=tuple)
+    none: int = 0
+    invalid: int = 0
+
+
+@frozen
+class Prediction:
+    """The result for one example.
+
+    Args:
+        label: Name of the predicted label, or None when the strategy found none.
+        ranking: The strategy's last ranking, best first; may hold fewer names than the label space.
+        trace: The rounds, in order.
+        text: The reply to an ``Ask`` task, else None.
+    """
+
+    label: str | None
+    ranking: Ranking = field(factory=Ranking)
+    trace: tuple[Round, ...] = field(default=(), converter=tuple)
+    text: str | None = None
