@@ -1,1 +1,1 @@
-"""."""
+"""The command line: click commands over the public parts."""

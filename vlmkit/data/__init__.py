@@ -1,1 +1,1 @@
-"""."""
+"""Reading what users bring: pictures and label files."""

@@ -1,1 +1,1 @@
-"""."""
+"""Measures: functions from records to figures with intervals."""

@@ -1,1 +1,1 @@
-"""."""
+"""Token trees: exact scores of many options in few forwards."""

@@ -10,7 +10,7 @@ from vlmkit.types.image import Image
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.prediction import Prediction, Round
 from vlmkit.types.query import Choose, Generate, Query
-from vlmkit.types.readout import Likelihood, Letter, Readout, Reply
+from vlmkit.types.readout import Letter, Likelihood, Readout, Reply
 from vlmkit.types.task import Ask, Classify, Task
 from vlmkit.types.usage import Tokens, Usage
 

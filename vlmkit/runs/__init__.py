@@ -1,0 +1,1 @@
+"""A run: its directory, its records, its results, and how it resumes."""
