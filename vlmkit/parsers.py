@@ -7,7 +7,7 @@ matches substrings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from vlmkit.errors import UnknownNameError
@@ -60,7 +60,7 @@ def _folded(reply: str, spellings: Mapping[str, Sequence[str]]) -> str | None:
     )
 
 
-def _sole(names):  # type: ignore[no-untyped-def]
+def _sole(names: Iterable[str]) -> str | None:
     found = list(names)
     return found[0] if len(found) == 1 else None
 
@@ -96,10 +96,8 @@ def ballot_from_reply(query: Choose, reply: str, *, prompt: str = "", usage: Usa
         spellings.setdefault(NONE_NAME, (NONE_NAME,))
     name = parser(query.readout.parser)(reply, spellings)
     options = tuple(option.name for option in query.options)
-    if name is None:
-        outcome = Outcome.INVALID
-    else:
-        outcome = Outcome.SELECTED if name in options else Outcome.NONE
+    refused = Outcome.INVALID if name is None else Outcome.NONE
+    outcome = Outcome.SELECTED if name in options else refused
     return Ballot(
         options=options,
         choice=name if outcome is Outcome.SELECTED else None,

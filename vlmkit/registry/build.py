@@ -74,7 +74,8 @@ class Builder:
         parsed = Spec.parse(spec)
         if parsed.name not in READOUTS:
             raise UnknownNameError("readout", parsed.name, READOUTS)
-        return self._call(READOUTS[parsed.name], parsed, what="readout", given={})
+        readout: Readout = self._call(READOUTS[parsed.name], parsed, what="readout", given={})
+        return readout
 
     def entry(self, entry: Entry, spec: Spec, **given: Any) -> Any:
         """Build the thing of an entry; ``given`` are ready values that override nothing in the spec.

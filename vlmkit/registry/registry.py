@@ -9,6 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from vlmkit.errors import PluginConflictError, PluginError, UnknownNameError
+from vlmkit.types.tuples import as_tuple
 
 KINDS = ("adapter", "strategy", "aggregator", "intervention", "dataset", "benchmark")
 """The kinds of things that a plugin can register."""
@@ -36,7 +37,7 @@ class Entry:
     source: str = ""
     owner: str = ""
     wraps: bool = False
-    model_types: tuple[str, ...] = field(default=(), converter=tuple)
+    model_types: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.

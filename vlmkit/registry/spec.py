@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from attrs import field, frozen
 
 from vlmkit.errors import SpecError
+from vlmkit.types.tuples import as_tuple
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_\-]*")
@@ -65,7 +66,7 @@ class Chain:
         specs: Outermost first, at least one.
     """
 
-    specs: tuple[Spec, ...] = field(converter=tuple)
+    specs: tuple[Spec, ...] = field(converter=as_tuple)
 
     @classmethod
     def parse(cls, text: str) -> Chain:

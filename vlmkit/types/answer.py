@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from typing import overload
 
 from attrs import field, frozen
 
+from vlmkit.types.tuples import as_tuple
 from vlmkit.types.usage import Usage
 
 
@@ -28,7 +30,7 @@ class Ranking(Sequence[tuple[str, float]]):
         entries: Pairs of name and score.
     """
 
-    entries: tuple[tuple[str, float], ...] = field(default=(), converter=tuple)
+    entries: tuple[tuple[str, float], ...] = field(default=(), converter=as_tuple)
 
     @classmethod
     def of(cls, scores: Iterable[tuple[str, float]]) -> Ranking:
@@ -40,7 +42,11 @@ class Ranking(Sequence[tuple[str, float]]):
         """The names, best first."""
         return tuple(name for name, _ in self.entries)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, float]: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[tuple[str, float], ...]: ...
+    def __getitem__(self, index: int | slice) -> tuple[str, float] | tuple[tuple[str, float], ...]:
         return self.entries[index]
 
     def __len__(self) -> int:
@@ -62,7 +68,7 @@ class Ballot:
         usage: What the answer cost.
     """
 
-    options: tuple[str, ...] = field(converter=tuple)
+    options: tuple[str, ...] = field(converter=as_tuple)
     choice: str | None
     outcome: Outcome
     log_probs: tuple[float, ...] | None = None

@@ -7,6 +7,8 @@ from pathlib import Path
 import PIL.Image
 from attrs import field, frozen
 
+from vlmkit.types.tuples import as_tuple
+
 ImageSource = Path | bytes | PIL.Image.Image
 """Where a picture comes from: a file, encoded bytes, or an open picture."""
 
@@ -23,6 +25,6 @@ class Example:
     """
 
     id: str
-    images: tuple[ImageSource, ...] = field(converter=tuple, repr=False)
+    images: tuple[ImageSource, ...] = field(converter=as_tuple, repr=False)
     target: str | None = None
     question: str | None = None

@@ -9,6 +9,7 @@ from typing import overload
 from attrs import field, frozen
 
 from vlmkit.errors import LabelError
+from vlmkit.types.tuples import as_tuple
 
 MAX_LABEL_LENGTH = 1000
 """Longest label name accepted, in characters."""
@@ -45,7 +46,7 @@ class Label:
 
     name: str = field(validator=_checked_name)
     description: str | None = None
-    synonyms: tuple[str, ...] = field(default=(), converter=tuple)
+    synonyms: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def __str__(self) -> str:
         return self.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from vlmkit.types.answer import Ranking
+from vlmkit.types.tuples import as_tuple
 
 
 @frozen
@@ -21,7 +22,7 @@ class Round:
 
     candidates: int
     queries: int
-    survivors: tuple[str, ...] = field(converter=tuple)
+    survivors: tuple[str, ...] = field(converter=as_tuple)
     none: int = 0
     invalid: int = 0
 
@@ -39,5 +40,5 @@ class Prediction:
 
     label: str | None
     ranking: Ranking = field(factory=Ranking)
-    trace: tuple[Round, ...] = field(default=(), converter=tuple)
+    trace: tuple[Round, ...] = field(default=(), converter=as_tuple)
     text: str | None = None

@@ -9,6 +9,7 @@ from vlmkit.prompts import Prompt, default_prompt
 from vlmkit.types.image import Image
 from vlmkit.types.labels import Label
 from vlmkit.types.readout import Letter, Likelihood, Readout
+from vlmkit.types.tuples import as_tuple
 
 
 @frozen
@@ -23,8 +24,8 @@ class Choose:
         allow_none: Whether the prompt offers, and the readout accepts, the answer ``None``.
     """
 
-    images: tuple[Image, ...] = field(converter=tuple)
-    options: tuple[Label, ...] = field(converter=tuple, validator=min_len(1))
+    images: tuple[Image, ...] = field(converter=as_tuple)
+    options: tuple[Label, ...] = field(converter=as_tuple, validator=min_len(1))
     prompt: Prompt = field(factory=default_prompt)
     readout: Readout = field(factory=Likelihood)
     allow_none: bool = False
@@ -45,7 +46,7 @@ class Generate:
         max_tokens: Longest reply, in tokens.
     """
 
-    images: tuple[Image, ...] = field(converter=tuple)
+    images: tuple[Image, ...] = field(converter=as_tuple)
     text: str
     max_tokens: int = field(default=256, validator=ge(1))
 

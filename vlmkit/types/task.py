@@ -13,6 +13,7 @@ from vlmkit.types.image import Image
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.query import Choose, Generate
 from vlmkit.types.readout import Likelihood, Readout
+from vlmkit.types.tuples import as_tuple
 
 
 def _as_space(labels: LabelSpace | Iterable[Label | str]) -> LabelSpace:
@@ -31,7 +32,7 @@ class Classify:
         prompt: The words of the questions.
     """
 
-    images: tuple[Image, ...] = field(converter=tuple)
+    images: tuple[Image, ...] = field(converter=as_tuple)
     labels: LabelSpace = field(converter=_as_space)
     id: str = ""
     seed: int = 0
@@ -72,7 +73,7 @@ class Ask:
         max_tokens: Longest reply, in tokens.
     """
 
-    images: tuple[Image, ...] = field(converter=tuple)
+    images: tuple[Image, ...] = field(converter=as_tuple)
     question: str
     id: str = ""
     seed: int = 0
