@@ -8,11 +8,11 @@ def vlmkit_register(registry: Registry) -> None:
     """Register the built-in adapters."""
     registry.adapter(
         "qwen",
-        "vlmkit_adapters.qwen:QwenBackend",
+        "vlmkit_adapters.qwen:qwen",
         summary="Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their MoE variants, on token trees",
         model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
     )
-    registry.adapter("tiny", "vlmkit_adapters.tiny:TinyBackend", summary="The embedded model, trained on glyphs")
+    registry.adapter("tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs")
     registry.adapter(
         "scripted",
         "vlmkit_adapters.scripted:ScriptedBackend",

@@ -1,0 +1,104 @@
+"""Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their mixture-of-experts variants.
+
+What is theirs: M-RoPE positions with three axes, images cut into a grid of patches of their own size, and in Qwen3-VL
+DeepStack features that enter the first language-model layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from vlmkit import Image
+from vlmkit.errors import ModelError
+from vlmkit.tokentree import Checkpoint, Features, HuggingFaceFamily, Layout, Picture, TokenTreeBackend
+
+
+def qwen(
+    model: str,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> TokenTreeBackend:
+    """Return a backend for a Qwen-VL checkpoint; weights load at the first query.
+
+    Args:
+        model: Directory or hub id.
+        device: ``cuda``, ``cuda:1``, ``cpu``; by default CUDA where there is one.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; by default bfloat16 on CUDA, float32 on the CPU.
+        revision: Hub revision.
+        trust_remote_code: Whether code in the checkpoint may run.
+
+    Raises:
+        ModelError: Device or dtype cannot be had.
+    """
+    checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
+    return TokenTreeBackend(lambda: QwenFamily(checkpoint), checkpoint.identity)
+
+
+class QwenFamily(HuggingFaceFamily):
+    """A loaded Qwen-VL model."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        if "sliding_attention" in (getattr(self.model.config.get_text_config(), "layer_types", None) or ()):
+            raise ModelError(
+                f"model {checkpoint.model} uses sliding-window attention",
+                hint="set use_sliding_window to false in its config",
+            )
+
+    @property
+    def image_token(self) -> int:
+        """Id of ``<|image_pad|>``."""
+        return int(self.model.config.image_token_id)
+
+    def picture(self, image: Image) -> Picture:
+        """Prepare one image: ``pixel_values`` [patches, values], ``image_grid_thw`` [1, 3]."""
+        prepared = self.processor.image_processor(images=[image.pixels], return_tensors="pt")
+        merged = int(prepared["image_grid_thw"].prod()) // self.model.config.vision_config.spatial_merge_size**2
+        return Picture(image.digest, merged, {key: prepared[key] for key in ("pixel_values", "image_grid_thw")})
+
+    @torch.inference_mode()
+    def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
+        """Run the vision tower over all patches of all pictures at once."""
+        pixels = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
+        grids = torch.cat([picture.inputs["image_grid_thw"] for picture in pictures])
+        out = self.model.model.get_image_features(pixels.to(self.device), grids.to(self.device))
+        deep = getattr(out, "deepstack_features", None) or ()
+        return [
+            Features(embeds, tuple(level[index] for level in deep)) for index, embeds in enumerate(out.pooler_output)
+        ]
+
+    def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
+        """Return M-RoPE positions (time, height, width), int64 [3, len(ids)]."""
+        tokens = torch.tensor([list(ids)])
+        grids = torch.cat([picture.inputs["image_grid_thw"] for picture in pictures]) if pictures else None
+        places, _ = self.model.model.get_rope_index(
+            tokens, mm_token_type_ids=(tokens == self.image_token).int(), image_grid_thw=grids
+        )
+        positions: torch.Tensor = places[:, 0]
+        return positions
+
+    def forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout
+    ) -> torch.Tensor:
+        """Return hidden states, [T, hidden]."""
+        embeds = self.model.get_input_embeddings()(ids[None])
+        extra = {}
+        if features:
+            visual = (ids == self.image_token)[None]
+            pixels = torch.cat([one.embeds for one in features]).to(embeds.dtype)
+            embeds = embeds.masked_scatter(visual[..., None], pixels)
+            if features[0].deep:
+                levels = zip(*(one.deep for one in features), strict=True)
+                extra = {
+                    "visual_pos_masks": visual,
+                    "deepstack_visual_embeds": [torch.cat(level) for level in levels],
+                }
+        out = self.model.model.language_model(
+            inputs_embeds=embeds, position_ids=positions[:, None], use_cache=False, layout=layout, **extra
+        )
+        hidden: torch.Tensor = out.last_hidden_state[0]
+        return hidden

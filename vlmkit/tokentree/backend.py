@@ -1,0 +1,213 @@
+"""The door for queries: a backend over any family's model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from vlmkit.errors import UserError
+from vlmkit.parsers import ballot_from_reply
+from vlmkit.tokentree.decode import Opening, greedy
+from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.family import Family
+from vlmkit.tokentree.memory import Memory
+from vlmkit.tokentree.score import Question, candidate_tokens, log_probabilities
+from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
+from vlmkit.types import Answer, Ballot, Capability, Choose, Image, Letter, Query, Reply, Text, Usage
+from vlmkit.types.labels import NONE_NAME
+
+
+@frozen
+class Limits:
+    """How much a token-tree backend may hold and run at once.
+
+    Args:
+        tokens: Most tokens of one language-model forward.
+        trunk_bytes: Bytes for keys and values of trunks.
+        feature_bytes: Bytes for visual features.
+    """
+
+    tokens: int = 16_384
+    trunk_bytes: int = 2 * 2**30
+    feature_bytes: int = 2**29
+
+
+@define
+class TokenTreeBackend:
+    """Answers queries with a local model, on token trees.
+
+    Args:
+        load: Loads the family's model; called once, at the first query.
+        describe: What a manifest says of the model before it is loaded.
+        limits: How much it may hold and run at once.
+    """
+
+    load: Callable[[], Family]
+    describe: Mapping[str, Any]
+    limits: Limits = field(factory=Limits)
+    _family: Family | None = field(default=None, init=False)
+    _trunks: Trunks | None = field(default=None, init=False)
+    _tokens_of: dict[str, Sequence[int]] = field(factory=dict, init=False, repr=False)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All of them: scores, letters, text, several images."""
+        return frozenset(Capability)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a manifest says of the model."""
+        return self.describe if self._family is None else {**self.describe, **self._family.identity}
+
+    def close(self) -> None:
+        """Release the model and everything remembered."""
+        self._family = self._trunks = None
+        self._tokens_of.clear()
+
+    def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
+        """Answer every query, in order; queries about the same images share their trunk.
+
+        Raises:
+            ModelError: The model cannot be loaded.
+            BackendError: Memory runs out even for the smallest forward.
+        """
+        trunks = self._ready()
+        started = time.perf_counter()
+        bill = Bill([Usage(queries=1) for _ in queries])
+        asked = self._tokenized(queries, trunks)
+        results: dict[int, Answer] = {}
+        for wave in self._waves(asked):
+            self._answer_wave(wave, trunks, bill, results)
+        trunks.pictures.clear()
+        share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
+        return [evolve(results[index], usage=bill.usages[index] + share) for index in range(len(queries))]
+
+    def _ready(self) -> Trunks:
+        if self._trunks is None:
+            self._family = self.load()
+            self._trunks = Trunks(
+                self._family,
+                Executor(self._family, self.limits.tokens),
+                Memory(self.limits.trunk_bytes),
+                Memory(self.limits.feature_bytes),
+            )
+        return self._trunks
+
+    def _tokenized(self, queries: Sequence[Query], trunks: Trunks) -> list[_Asked]:
+        family = trunks.family
+        prompts = [family.chat(query.text, len(query.images)) for query in queries]
+        asked = []
+        for index, (query, prompt, ids) in enumerate(zip(queries, prompts, family.tokenize(prompts), strict=True)):
+            counts = iter([trunks.picture(image).tokens for image in query.images])
+            expanded: list[int] = []
+            for token in ids:
+                expanded.extend([token] * next(counts) if token == family.image_token else [token])
+            asked.append(_Asked(index, query, prompt, expanded))
+        return asked
+
+    def _waves(self, asked: Sequence[_Asked]) -> Iterator[list[list[_Asked]]]:
+        """Group by images, then cut into waves whose trunks fit the memory together."""
+        groups: dict[tuple[Image, ...], list[_Asked]] = {}
+        for one in asked:
+            groups.setdefault(one.query.images, []).append(one)
+        room = self.limits.trunk_bytes // (self._family.kv_bytes if self._family else 1)
+        wave: list[list[_Asked]] = []
+        held = 0
+        for group in groups.values():
+            longest = max(len(one.tokens) for one in group)
+            if wave and held + longest > room:
+                yield wave
+                wave, held = [], 0
+            wave.append(group)
+            held += longest
+        if wave:
+            yield wave
+
+    def _answer_wave(
+        self, wave: Sequence[Sequence[_Asked]], trunks: Trunks, bill: Bill, results: dict[int, Answer]
+    ) -> None:
+        wanted = [Wanted(group[0].query.images, [one.tokens for one in group], payer=group[0].index) for group in wave]
+        asked = [one for group in wave for one in group]
+        shared = [trunk for group, trunk in zip(wave, trunks.prepare(wanted, bill), strict=True) for _ in group]
+        places = trunks.lengthen(shared, [one.tokens for one in asked], [one.index for one in asked], bill)
+        trunk_of = {one.index: trunk for one, trunk in zip(asked, places, strict=True)}
+        replies = [one for one in asked if one.limit]
+        openings = [
+            Opening(one.index, trunk_of[one.index], one.stem(trunk_of[one.index]), one.limit) for one in replies
+        ]
+        for one, text in zip(replies, greedy(trunks.executor, openings, bill), strict=True):
+            results[one.index] = _worded(one, text)
+        scored = [one for one in asked if not one.limit]
+        questions = [self._question(one, trunk_of[one.index], trunks.family) for one in scored]
+        for one, scores in zip(scored, log_probabilities(trunks.executor, questions, bill), strict=True):
+            results[one.index] = _scored(one, scores)
+
+    def _question(self, one: _Asked, trunk: Trunk, family: Family) -> Question:
+        query = one.query
+        assert isinstance(query, Choose)
+        if isinstance(query.readout, Letter):
+            if len(query.options) > Letter.limit:
+                raise UserError(
+                    f"readout letter names at most {Letter.limit} options, this question has {len(query.options)}",
+                    hint="use dci with group_size up to 26, or readout likelihood",
+                )
+            texts = [chr(ord("A") + index) for index in range(len(query.options))]
+        else:
+            texts = [option.name for option in query.options]
+        if query.allow_none:
+            texts.append(NONE_NAME)
+        return Question(
+            one.index,
+            trunk,
+            one.stem(trunk),
+            candidate_tokens(texts, query.readout, family, self._tokens_of),
+            query.readout,
+        )
+
+
+@frozen(eq=False)
+class _Asked:
+    """A query with its prompt as text and as token ids."""
+
+    index: int
+    query: Query
+    prompt: str
+    tokens: Sequence[int]
+
+    @property
+    def limit(self) -> int:
+        """Longest reply in tokens; 0 where nothing is generated."""
+        if isinstance(self.query, Choose):
+            return self.query.readout.max_tokens if isinstance(self.query.readout, Reply) else 0
+        return self.query.max_tokens
+
+    def stem(self, trunk: Trunk) -> Sequence[int]:
+        """The prompt's tokens after the trunk."""
+        return self.tokens[len(trunk.tokens) :]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The options' names."""
+        assert isinstance(self.query, Choose)
+        return tuple(option.name for option in self.query.options)
+
+
+def _worded(one: _Asked, text: str) -> Answer:
+    if isinstance(one.query, Choose):
+        return ballot_from_reply(one.query, text, prompt=one.prompt)
+    return Text(text, prompt=one.prompt)
+
+
+def _scored(one: _Asked, scores: Sequence[float]) -> Ballot:
+    count = len(one.names)
+    return Ballot.scored(
+        one.names, scores[:count], none_log_prob=scores[count] if len(scores) > count else None, prompt=one.prompt
+    )
+
+
+def _charged(answer: Answer, usage: Usage) -> Answer:
+    return evolve(answer, usage=usage)

@@ -1,0 +1,80 @@
+"""Greedy decoding of many replies at once over shared trunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from attrs import define, field, frozen
+
+from vlmkit.tokentree.attention import KV
+from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.packing import Packed, Row
+from vlmkit.tokentree.trunks import Trunk
+from vlmkit.types import Tokens, Usage
+
+
+@frozen(eq=False)
+class Opening:
+    """A prompt to be continued.
+
+    Args:
+        owner: Index of the query.
+        trunk: What is computed already.
+        stem: The prompt's tokens after the trunk, at least one.
+        limit: Longest reply, in tokens.
+    """
+
+    owner: int
+    trunk: Trunk
+    stem: Sequence[int]
+    limit: int
+
+
+@define(eq=False)
+class _Reply:
+    """A reply that grows: what is to be run next, and the keys and values of what has been."""
+
+    opening: Opening
+    next: Sequence[int]
+    done: list[KV] = field(factory=list)
+    tokens: list[int] = field(factory=list)
+
+    def row(self) -> Row:
+        trunk = self.opening.trunk
+        start = trunk.next_position + sum(map(len, self.done))
+        place = (torch.arange(len(self.next)) + start).expand(trunk.positions.shape[0], -1)
+        ends = [len(self.next)] * len(self.next)
+        return Row(self.opening.owner, self.next, ends, place, (*trunk.pieces, *self.done))
+
+    def extend(self, piece: KV, token: int) -> None:
+        self.done = [KV.joined([*self.done, piece])]
+        self.tokens.append(token)
+        self.next = [token]
+
+
+def greedy(executor: Executor, openings: Sequence[Opening], bill: Bill) -> list[str]:
+    """Return the most likely continuation of every prompt, token by token, up to the end of the model's turn."""
+    family = executor.family
+    replies = [_Reply(opening, opening.stem) for opening in openings]
+    growing = replies
+    while growing:
+
+        def read(
+            which: range, packed: Packed, hidden: torch.Tensor, growing: Sequence[_Reply] = tuple(growing)
+        ) -> None:
+            last = [stop - 1 for _, stop in packed.spans]
+            chosen = family.logits(hidden[last]).float().argmax(-1).tolist()
+            for place, (start, stop), token in zip(which, packed.spans, chosen, strict=True):
+                reply = growing[place]
+                tokens = Tokens(generated=1) if reply.tokens else Tokens(branch=stop - start)
+                bill.add(reply.opening.owner, Usage(tokens=tokens))
+                reply.extend(packed.layout.cut(start, stop), int(token))
+
+        executor.run([reply.row() for reply in growing], read, bill, capture=True)
+        growing = [
+            reply
+            for reply in growing
+            if reply.tokens[-1] not in family.end_tokens and len(reply.tokens) < reply.opening.limit
+        ]
+    return [family.detokenize([token for token in reply.tokens if token not in family.end_tokens]) for reply in replies]

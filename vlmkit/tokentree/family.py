@@ -1,0 +1,119 @@
+"""What a model family must provide, and nothing else: everything shared lives in the other modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from attrs import field, frozen
+
+from vlmkit.tokentree.attention import Layout
+from vlmkit.types import Image
+from vlmkit.types.tuples import as_tuple
+
+
+@frozen(eq=False)
+class Picture:
+    """One image as the family's processor prepares it.
+
+    Args:
+        digest: The image's digest.
+        tokens: Number of visual tokens that it takes in the language model.
+        inputs: Processor outputs, on the CPU.
+    """
+
+    digest: str
+    tokens: int
+    inputs: Mapping[str, torch.Tensor]
+
+
+@frozen(eq=False)
+class Features:
+    """One image after the vision tower and projector.
+
+    Args:
+        embeds: Visual tokens, [tokens, hidden].
+        deep: Features added inside the first language-model layers, each [tokens, hidden]; empty in most families.
+    """
+
+    embeds: torch.Tensor
+    deep: tuple[torch.Tensor, ...] = field(default=(), converter=as_tuple)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return sum(tensor.nbytes for tensor in (self.embeds, *self.deep))
+
+
+class Family(Protocol):
+    """A loaded model of one family. Its text attention must be ``ATTENTION`` and pass ``layout`` through."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        ...
+
+    @property
+    def image_token(self) -> int:
+        """Id of the placeholder token that visual tokens replace."""
+        ...
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes that the keys and values of one token take, all layers together."""
+        ...
+
+    def chat(self, text: str, images: int) -> str:
+        """Return the whole prompt up to the answer: chat template, one placeholder for each image, the words."""
+        ...
+
+    def tokenize(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """Return token ids, nothing added, one placeholder id for each image."""
+        ...
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, special tokens removed."""
+        ...
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Ids that end the model's turn, the usual one first."""
+        ...
+
+    def picture(self, image: Image) -> Picture:
+        """Prepare one image."""
+        ...
+
+    def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
+        """Run the vision tower and projector over several pictures at once."""
+        ...
+
+    def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
+        """Return the positions of a sequence with expanded placeholders, int64 [A, len(ids)]."""
+        ...
+
+    def forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout
+    ) -> torch.Tensor:
+        """Run the language model on packed tokens.
+
+        Args:
+            ids: int64 [T].
+            positions: int64 [A, T].
+            features: In the order of their placeholders in ``ids``.
+            layout: Who attends to whom.
+
+        Returns:
+            Hidden states after the last norm, [T, hidden].
+        """
+        ...
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return next-token logits, [n, V], of hidden states [n, hidden]."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a manifest says of the loaded model."""
+        ...

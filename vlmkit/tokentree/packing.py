@@ -1,0 +1,168 @@
+"""From rows to packed forwards: which tokens go together, and the layout that keeps them apart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from attrs import field, frozen
+
+from vlmkit.tokentree.attention import KV, Bucket, Layout
+from vlmkit.tokentree.family import Features
+from vlmkit.types.tuples import as_tuple
+
+ROW_TOKENS = 1024
+"""Longest row of a branch; more is dealt out over several rows, so that no mask grows with its square."""
+
+MAX_SCORES = 2**25
+"""Most attention scores (B x t x s) of one attention call; bounds the mask to 32 MiB."""
+
+MAX_KEYS = 2**19
+"""Most keys (B x s) gathered for one attention call, padding included."""
+
+
+@frozen(eq=False)
+class Row:
+    """A run of tokens that share one past and see each other as ancestors only.
+
+    Args:
+        owner: Index of the query that pays for it.
+        tokens: Token ids.
+        ends: Index after the last descendant of every token (see ``trie.Branch``).
+        positions: int64 [A, len(tokens)].
+        past: Pieces of past that every token sees, in order.
+        features: Visual features for the placeholders among the tokens, in order.
+    """
+
+    owner: int
+    tokens: Sequence[int]
+    ends: Sequence[int]
+    positions: torch.Tensor
+    past: tuple[KV, ...] = field(default=(), converter=as_tuple)
+    features: tuple[Features, ...] = field(default=(), converter=as_tuple)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def causal(self) -> bool:
+        """Whether the row is an ordinary sequence from the very start."""
+        return not self.past and all(end == len(self.tokens) for end in self.ends)
+
+
+@frozen(eq=False)
+class Packed:
+    """One forward: rows end to end.
+
+    Args:
+        ids: int64 [T].
+        positions: int64 [A, T].
+        features: Visual features in the order of their placeholders.
+        layout: Who attends to whom.
+        spans: Index of the first token of every row, and after its last.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    features: tuple[Features, ...]
+    layout: Layout
+    spans: tuple[tuple[int, int], ...]
+
+
+def batches(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
+    """Cut rows into consecutive batches of at most ``budget`` tokens, or of one row."""
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        if batch and size + len(row) > budget:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += len(row)
+    if batch:
+        yield batch
+
+
+def pack(rows: Sequence[Row], device: torch.device, *, capture: bool = False) -> Packed:
+    """Lay rows end to end and work out who attends to whom."""
+    ends = list(itertools.accumulate(len(row) for row in rows))
+    spans = tuple(zip([0, *ends], ends, strict=False))
+    pasts, starts, before = _place_pasts(rows)
+    buckets = [
+        _bucket([rows[i] for i in group], [spans[i][0] for i in group], starts, before, device)
+        for group in _groups(rows)
+    ]
+    return Packed(
+        ids=torch.tensor([token for row in rows for token in row.tokens], device=device),
+        positions=torch.cat([row.positions for row in rows], dim=1).to(device),
+        features=tuple(features for row in rows for features in row.features),
+        layout=Layout(pasts, buckets, capture=capture),
+        spans=spans,
+    )
+
+
+def _place_pasts(rows: Sequence[Row]) -> tuple[list[KV], dict[int, int], int]:
+    """Return the distinct pieces of past, where each starts, and how many tokens they hold together."""
+    pasts: list[KV] = []
+    starts: dict[int, int] = {}
+    total = 0
+    for row in rows:
+        for piece in row.past:
+            if id(piece) not in starts:
+                starts[id(piece)] = total
+                pasts.append(piece)
+                total += len(piece)
+    return pasts, starts, total
+
+
+def _groups(rows: Sequence[Row]) -> Iterator[list[int]]:
+    """Group rows of like size so that padding stays small and no attention call grows past the bounds."""
+    keys_of = [len(row) + sum(map(len, row.past)) for row in rows]
+    group: list[int] = []
+    for index in sorted(range(len(rows)), key=lambda i: (rows[i].causal, keys_of[i], len(rows[i]))):
+        if group:
+            first, row = rows[group[0]], rows[index]
+            keys = keys_of[index]
+            widest = max(len(row), *(len(rows[i]) for i in group))
+            unlike = first.causal != row.causal or keys > 1.25 * keys_of[group[0]] + 16
+            gathered = (len(group) + 1) * keys
+            if unlike or gathered > MAX_KEYS or gathered * widest > MAX_SCORES:
+                yield group
+                group = []
+        group.append(index)
+    if group:
+        yield group
+
+
+def _bucket(
+    rows: Sequence[Row], offsets: Sequence[int], starts: dict[int, int], before: int, device: torch.device
+) -> Bucket:
+    lengths = torch.tensor([len(row) for row in rows])
+    pasts = torch.tensor([sum(map(len, row.past)) for row in rows])
+    first = torch.tensor(offsets)
+    width = int(lengths.max())
+    column = torch.arange(width)
+    real = column < lengths[:, None]
+    queries = first[:, None] + torch.where(real, column, 0)
+    if rows[0].causal:
+        # Padding stands right of every real key, so causality alone hides it.
+        return Bucket(queries.to(device), (before + queries).to(device), None, real.to(device))
+
+    depth = int(pasts.max())
+    past_keys = torch.zeros(len(rows), depth, dtype=torch.int64)
+    ends = torch.zeros(len(rows), width, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        places = [torch.arange(starts[id(piece)], starts[id(piece)] + len(piece)) for piece in row.past]
+        if places:
+            past_keys[index, : pasts[index]] = torch.cat(places)
+        ends[index, : len(row)] = torch.tensor(row.ends)
+    sees_past = torch.arange(depth) < pasts[:, None]
+    ends, column, sees_past = ends.to(device), column.to(device), sees_past.to(device)
+    # Token j is an ancestor of token i (or i itself) exactly if j <= i < ends[j].
+    ancestors = (column[None, None, :] <= column[None, :, None]) & (column[None, :, None] < ends[:, None, :])
+    # A padded query must see something, or its softmax is not a number.
+    ancestors |= torch.eye(width, dtype=torch.bool, device=device)
+    mask = torch.cat([sees_past[:, None, :].expand(-1, width, -1), ancestors], dim=2)[:, None]
+    keys = torch.cat([past_keys, before + queries], dim=1)
+    return Bucket(queries.to(device), keys.to(device), mask, real.to(device))

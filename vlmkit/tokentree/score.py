@@ -1,0 +1,132 @@
+"""Log-probabilities of candidate answers: tries packed into forwards, each edge read once."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+
+import torch
+from attrs import frozen
+
+from vlmkit.errors import ModelError
+from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.family import Family
+from vlmkit.tokentree.packing import ROW_TOKENS, Packed, Row
+from vlmkit.tokentree.trie import Branch, Ids, closed, grow, split
+from vlmkit.tokentree.trunks import Trunk
+from vlmkit.types import Letter, Likelihood, Readout, Tokens, Usage
+
+LOGIT_BYTES = 2**28
+"""Most bytes of float32 logits held at once."""
+
+
+@frozen(eq=False)
+class Question:
+    """One ``Choose``, in tokens.
+
+    Args:
+        owner: Index of the query.
+        trunk: What is computed already.
+        stem: The prompt's tokens after the trunk, at least one.
+        candidates: Token ids of every candidate answer.
+        readout: How the scores of tokens become the score of a candidate.
+    """
+
+    owner: int
+    trunk: Trunk
+    stem: Sequence[int]
+    candidates: Sequence[Ids]
+    readout: Readout
+
+
+def candidate_tokens(
+    texts: Sequence[str], readout: Readout, family: Family, known: MutableMapping[str, Sequence[int]]
+) -> list[Ids]:
+    """Return the token ids by which each text is scored; ``known`` remembers those of single texts.
+
+    Raises:
+        ModelError: The tokenizer makes nothing of a text, or more than one token of a letter.
+    """
+    new = [text for text in texts if text not in known]
+    known.update(zip(new, family.tokenize(new) if new else (), strict=True))
+    candidates = [tuple(known[text]) for text in texts]
+    for text, candidate in zip(texts, candidates, strict=True):
+        if not candidate:
+            raise ModelError(f"the model's tokenizer makes no token of {text!r}", hint="rename the label")
+    if isinstance(readout, Letter):
+        if any(len(candidate) != 1 for candidate in candidates[:1]):
+            raise ModelError("the model's tokenizer has no single token for a letter", hint="use readout likelihood")
+        return [candidate[:1] for candidate in candidates]
+    assert isinstance(readout, Likelihood)
+    if readout.normalise == "first":
+        return [candidate[:1] for candidate in candidates]
+    if readout.end == "never":
+        return candidates
+    return closed(candidates, family.end_tokens[0], always=readout.end == "always")
+
+
+def log_probabilities(executor: Executor, questions: Sequence[Question], bill: Bill) -> list[list[float]]:
+    """Return the score of every candidate of every question, in nats.
+
+    Each equals what a plain forward over trunk, stem and that candidate alone would give.
+    """
+    scores: list[list[float]] = [[0.0] * len(question.candidates) for question in questions]
+    branches: list[tuple[int, Branch, Sequence[int]]] = []
+    rows: list[Row] = []
+    for index, question in enumerate(questions):
+        for part in split(question.candidates, max(1, ROW_TOKENS - len(question.stem))):
+            branch = grow(question.stem, [question.candidates[i] for i in part])
+            branches.append((index, branch, part))
+            rows.append(_row(question.owner, question.trunk, branch))
+            bill.add(question.owner, Usage(tokens=Tokens(branch=len(branch.tokens))))
+
+    def read(which: range, packed: Packed, hidden: torch.Tensor) -> None:
+        found = [branches[index] for index in which]
+        edges = [
+            (first + node, token)
+            for (_, branch, _), (first, _) in zip(found, packed.spans, strict=True)
+            for node, token in branch.edges
+        ]
+        values = _edge_log_probs(executor.family, hidden, edges)
+        start = 0
+        for index, branch, part in found:
+            for candidate, path in zip(part, branch.candidates, strict=True):
+                total = sum(values[start + edge] for edge in path)
+                scores[index][candidate] = total / len(path) if _by_mean(questions[index].readout) else total
+            start += len(branch.edges)
+
+    executor.run(rows, read, bill)
+    return scores
+
+
+def _by_mean(readout: Readout) -> bool:
+    return isinstance(readout, Likelihood) and readout.normalise == "mean"
+
+
+def _row(owner: int, trunk: Trunk, branch: Branch) -> Row:
+    axes = trunk.positions.shape[0]
+    depths = torch.tensor(branch.depths) + trunk.next_position
+    return Row(owner, branch.tokens, branch.ends, depths.expand(axes, -1), trunk.pieces)
+
+
+def _edge_log_probs(family: Family, hidden: torch.Tensor, edges: Sequence[tuple[int, int]]) -> list[float]:
+    """Return the log-probability of every (position, next token); float32 log-softmax over the whole vocabulary.
+
+    Args:
+        family: Gives the logits.
+        hidden: [T, hidden].
+        edges: Pairs of index into ``hidden`` and token id.
+    """
+    positions = torch.tensor([position for position, _ in edges], device=hidden.device)
+    tokens = torch.tensor([token for _, token in edges], device=hidden.device)
+    rows, row_of = torch.unique(positions, return_inverse=True)
+    values = torch.empty(len(edges), device=hidden.device)
+    step = max(1, LOGIT_BYTES // (4 * _vocabulary(family, hidden)))
+    for start in range(0, len(rows), step):
+        log_probs = family.logits(hidden[rows[start : start + step]]).float().log_softmax(-1)
+        here = (row_of >= start) & (row_of < start + step)
+        values[here] = log_probs[row_of[here] - start, tokens[here]]
+    return [float(value) for value in values.tolist()]
+
+
+def _vocabulary(family: Family, hidden: torch.Tensor) -> int:
+    return int(family.logits(hidden[:1]).shape[-1])

@@ -1,0 +1,112 @@
+"""A stem with a trie of candidate answers on it, in an order in which every subtree is contiguous."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+Ids = tuple[int, ...]
+
+
+@frozen
+class Branch:
+    """The tokens of one stem and its trie; a candidate's last token is scored but needs no forward of its own.
+
+    A token is an ancestor of token ``i`` exactly if it is some ``j <= i`` with ``i < ends[j]``.
+
+    Args:
+        tokens: Token ids, stem first, then the inner nodes of the trie in depth-first order.
+        depths: Distance of every token from the start of the stem.
+        ends: Index after the last descendant of every token.
+        edges: Pairs (token index, id of a possible next token), each scored once.
+        candidates: For every candidate the indices of its edges, in its order.
+    """
+
+    tokens: tuple[int, ...]
+    depths: tuple[int, ...]
+    ends: tuple[int, ...]
+    edges: tuple[tuple[int, int], ...]
+    candidates: tuple[tuple[int, ...], ...]
+
+
+def grow(stem: Sequence[int], candidates: Sequence[Ids]) -> Branch:
+    """Put candidates on a stem, shared beginnings merged.
+
+    The branch does not depend on the order of the candidates, so neither do their scores.
+
+    Args:
+        stem: At least one token id.
+        candidates: Non-empty sequences of token ids.
+    """
+    tokens, depths = list(stem), list(range(len(stem)))
+    ends = [0] * len(stem)
+    root = len(stem) - 1
+    path = [root]
+    edges: dict[tuple[int, int], int] = {}
+    edges_of: list[tuple[int, ...]] = [()] * len(candidates)
+
+    def close(kept: int) -> None:
+        for node in path[kept:]:
+            ends[node] = len(tokens)
+        del path[kept:]
+
+    previous: Ids = ()
+    for index in sorted(range(len(candidates)), key=lambda i: candidates[i]):
+        candidate = candidates[index]
+        shared = min(common_prefix(candidate, previous), len(path) - 1)
+        close(shared + 1)
+        for token in candidate[shared:-1]:
+            path.append(len(tokens))
+            tokens.append(token)
+            depths.append(root + len(path) - 1)
+            ends.append(0)
+        edges_of[index] = tuple(
+            edges.setdefault((node, token), len(edges)) for node, token in zip(path, candidate, strict=False)
+        )
+        previous = candidate
+    close(0)
+    ends[: len(stem)] = [len(tokens)] * len(stem)
+    return Branch(tuple(tokens), tuple(depths), tuple(ends), tuple(edges), tuple(edges_of))
+
+
+def split(candidates: Sequence[Ids], limit: int) -> list[list[int]]:
+    """Deal candidates out to branches of at most about ``limit`` tokens, those with a shared beginning together.
+
+    Returns:
+        Lists of indices into ``candidates``; each index once.
+    """
+    parts: list[list[int]] = []
+    size = 0
+    previous: Ids = ()
+    for index in sorted(range(len(candidates)), key=lambda i: candidates[i]):
+        candidate = candidates[index]
+        fresh = max(0, len(candidate) - 1 - common_prefix(candidate, previous))
+        if size + fresh > limit or not parts:
+            parts.append([])
+            size, fresh = 0, len(candidate) - 1
+        parts[-1].append(index)
+        size += fresh
+        previous = candidate
+    return parts
+
+
+def closed(candidates: Sequence[Ids], end: int, *, always: bool) -> list[Ids]:
+    """Add the end token to every candidate, or just to those that begin another one.
+
+    After it no candidate begins another, so their probabilities are those of disjoint events.
+    """
+    if always:
+        return [(*candidate, end) for candidate in candidates]
+    beginnings = {other[:length] for other in candidates for length in range(1, len(other))}
+    return [(*candidate, end) if candidate in beginnings else candidate for candidate in candidates]
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return the length of the longest common beginning."""
+    length = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        length += 1
+    return length

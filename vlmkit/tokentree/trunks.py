@@ -1,0 +1,212 @@
+"""Trunks: what all questions about the same images share, computed once and kept while the budget lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from attrs import define, evolve, field, frozen
+
+from vlmkit.tokentree.attention import KV
+from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.family import Family, Features, Picture
+from vlmkit.tokentree.memory import Memory
+from vlmkit.tokentree.packing import ROW_TOKENS, Row
+from vlmkit.tokentree.trie import common_prefix
+from vlmkit.types import Image, Tokens, Usage
+
+WORTH_EXTENDING = 16
+"""Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
+
+MAX_PATCHES = 2**14
+"""Most vision-encoder input rows of one encoder pass, so that a batch of large pictures stays bounded."""
+
+
+@frozen(eq=False)
+class Trunk:
+    """A prefilled beginning of a prompt.
+
+    Args:
+        tokens: Token ids, placeholders expanded.
+        positions: int64 [A, len(tokens)].
+        pieces: Keys and values of the tokens, in order.
+    """
+
+    tokens: tuple[int, ...]
+    positions: torch.Tensor
+    pieces: tuple[KV, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return sum(piece.nbytes for piece in self.pieces)
+
+    @property
+    def next_position(self) -> int:
+        """Position of the text token that follows."""
+        return int(self.positions.max()) + 1 if self.tokens else 0
+
+    def first(self, count: int) -> Trunk:
+        """Return the trunk of the first ``count`` tokens, sharing memory with this one."""
+        if count == len(self.tokens):
+            return self
+        pieces, left = [], count
+        for piece in self.pieces:
+            if left > 0:
+                pieces.append(piece.first(min(left, len(piece))))
+                left -= len(piece)
+        return Trunk(self.tokens[:count], self.positions[:, :count], tuple(pieces))
+
+
+@frozen(eq=False)
+class Wanted:
+    """The questions of one call that are about the same images.
+
+    Args:
+        images: The images.
+        prompts: Token ids of each question's prompt, placeholders expanded.
+        payer: Index of the query that pays for the trunk.
+    """
+
+    images: tuple[Image, ...]
+    prompts: Sequence[Sequence[int]]
+    payer: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Identifies the images."""
+        return tuple(image.digest for image in self.images)
+
+    @property
+    def shared(self) -> Sequence[int]:
+        """What all prompts have in common, short of the last token of any: that one begins a branch."""
+        shared = self.prompts[0][:-1]
+        for prompt in self.prompts[1:]:
+            shared = shared[: common_prefix(shared, prompt[:-1])]
+        return shared
+
+
+@define
+class Trunks:
+    """Makes trunks, remembers them, and remembers the visual features that went into them.
+
+    Args:
+        family: The model.
+        executor: Runs the prefill.
+        memory: Trunks by image digests.
+        features: Visual features by image digest.
+        pictures: Prepared pictures of the call at hand, by image digest.
+    """
+
+    family: Family
+    executor: Executor
+    memory: Memory[Trunk]
+    features: Memory[Features]
+    pictures: dict[str, Picture] = field(factory=dict, init=False)
+
+    def picture(self, image: Image) -> Picture:
+        """Prepare an image, once a call."""
+        if image.digest not in self.pictures:
+            self.pictures[image.digest] = self.family.picture(image)
+        return self.pictures[image.digest]
+
+    def prepare(self, wanted: Sequence[Wanted], bill: Bill) -> list[Trunk]:
+        """Return a trunk for each group of questions; what is missing is computed, all of it together."""
+        trunks: list[Trunk | None] = []
+        missing: list[tuple[int, Trunk, Sequence[int]]] = []
+        for index, want in enumerate(wanted):
+            shared = want.shared
+            known = self._known(want, shared)
+            rest = len(shared) - len(known.tokens)
+            enough = rest == 0 or (known.tokens and (len(want.prompts) == 1 or rest < WORTH_EXTENDING))
+            trunks.append(known if enough else None)
+            if not enough:
+                missing.append((index, known, shared))
+        if missing:
+            features = self._encode([wanted[index] for index, known, _ in missing if not known.tokens], bill)
+            rows, positions = [], []
+            for index, known, shared in missing:
+                want = wanted[index]
+                fresh = not known.tokens
+                pictures = [self.picture(image) for image in want.images]
+                place = self.family.positions(shared, pictures) if fresh else _text_positions(known, len(shared))
+                done = len(known.tokens)
+                rows.append(
+                    Row(
+                        owner=want.payer,
+                        tokens=shared[done:],
+                        ends=[len(shared) - done] * (len(shared) - done),
+                        positions=place[:, done:],
+                        past=known.pieces,
+                        features=[features[image] for image in want.images] if fresh else (),
+                    )
+                )
+                positions.append(place)
+                bill.add(want.payer, Usage(tokens=Tokens(trunk=len(shared) - done)))
+            computed = self.executor.prefill(rows, bill)
+            for (index, known, shared), place, piece in zip(missing, positions, computed, strict=True):
+                trunk = Trunk(tuple(shared), place, (*known.pieces, piece))
+                trunks[index] = trunk
+                self.memory.put(wanted[index].key, trunk)
+        return [trunk for trunk in trunks if trunk is not None]
+
+    def lengthen(
+        self, trunks: Sequence[Trunk], prompts: Sequence[Sequence[int]], payers: Sequence[int], bill: Bill
+    ) -> list[Trunk]:
+        """Prefill long stems, but for their last token, so that the tries on them need not carry them."""
+        long = [i for i, prompt in enumerate(prompts) if len(prompt) - len(trunks[i].tokens) > ROW_TOKENS]
+        lengthened = list(trunks)
+        rows = []
+        for index in long:
+            trunk, tokens = trunks[index], prompts[index][len(trunks[index].tokens) : -1]
+            place = _text_positions(trunk, len(prompts[index]) - 1)
+            lengthened[index] = Trunk(tuple(prompts[index][:-1]), place, trunk.pieces)
+            new = place[:, len(trunk.tokens) :]
+            rows.append(Row(payers[index], tokens, [len(tokens)] * len(tokens), new, trunk.pieces))
+            bill.add(payers[index], Usage(tokens=Tokens(branch=len(tokens))))
+        for index, piece in zip(long, self.executor.prefill(rows, bill), strict=True):
+            lengthened[index] = evolve(lengthened[index], pieces=(*lengthened[index].pieces, piece))
+        return lengthened
+
+    def _known(self, want: Wanted, shared: Sequence[int]) -> Trunk:
+        """Return as much of ``shared`` as a remembered trunk covers; nothing unless that includes every image."""
+        remembered = self.memory.get(want.key)
+        if remembered is not None:
+            known = remembered.first(common_prefix(remembered.tokens, shared))
+            if sum(token == self.family.image_token for token in shared[len(known.tokens) :]) == 0:
+                return known
+        return Trunk((), torch.zeros(1, 0, dtype=torch.int64), ())
+
+    def _encode(self, wanted: Iterable[Wanted], bill: Bill) -> dict[Image, Features]:
+        """Return the features of every image, encoding those that are not remembered."""
+        payers = {image: want.payer for want in wanted for image in want.images}
+        known = {image: self.features.get(image.digest) for image in payers}
+        found = {image: features for image, features in known.items() if features is not None}
+        new = [(image, self.picture(image)) for image in payers if image not in found]
+        for batch in _patch_batches(new):
+            encoded = self.family.encode([picture for _, picture in batch])
+            for (image, _), features in zip(batch, encoded, strict=True):
+                found[image] = features
+                self.features.put(image.digest, features)
+                bill.add(payers[image], Usage(images_encoded=1))
+        return found
+
+
+def _text_positions(known: Trunk, length: int) -> torch.Tensor:
+    """Continue a trunk's positions with text up to ``length`` tokens; int64 [A, length]."""
+    fresh = torch.arange(length - len(known.tokens)) + known.next_position
+    return torch.cat([known.positions, fresh.expand(known.positions.shape[0], -1)], dim=1)
+
+
+def _patch_batches(pictures: Sequence[tuple[Image, Picture]]) -> Iterable[list[tuple[Image, Picture]]]:
+    batch: list[tuple[Image, Picture]] = []
+    size = 0
+    for image, picture in pictures:
+        rows = max(tensor.shape[0] for tensor in picture.inputs.values())
+        if batch and size + rows > MAX_PATCHES:
+            yield batch
+            batch, size = [], 0
+        batch.append((image, picture))
+        size += rows
+    if batch:
+        yield batch
