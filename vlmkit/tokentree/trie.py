@@ -77,17 +77,17 @@ def split(candidates: Sequence[Ids], limit: int) -> list[list[int]]:
         Lists of indices into ``candidates``; each index once.
     """
     parts: list[list[int]] = []
-    size = 0
+    size = nodes = 0
     previous: Ids = ()
     for index in sorted(range(len(candidates)), key=lambda i: candidates[i]):
         candidate = candidates[index]
-        fresh = max(0, len(candidate) - 1 - common_prefix(candidate, previous))
-        if size + fresh > limit or not parts:
+        shared = min(common_prefix(candidate, previous), nodes)
+        if not parts or size + len(candidate) - 1 - shared > limit:
             parts.append([])
-            size, fresh = 0, len(candidate) - 1
+            size = shared = 0
         parts[-1].append(index)
-        size += fresh
-        previous = candidate
+        size += len(candidate) - 1 - shared
+        nodes, previous = len(candidate) - 1, candidate
     return parts
 
 
