@@ -2,8 +2,30 @@
 
 from vlmkit import Registry, hookimpl
 
+_DCI = "arXiv 2605.24799"
+
 
 @hookimpl
 def vlmkit_register(registry: Registry) -> None:
     """Register the built-in strategies and aggregators."""
     registry.strategy("flat", "vlmkit_strategies.flat:Flat", summary="One question with every label in it")
+    registry.strategy(
+        "dci",
+        "vlmkit_strategies.dci:DCI",
+        summary="Divide and conquer: a tournament of questions with few labels each",
+        source=_DCI,
+    )
+    registry.strategy(
+        "vote",
+        "vlmkit_strategies.vote:Vote",
+        summary="Asks under several orders of the labels and aggregates the answers",
+        wraps=True,
+    )
+    aggregators = "vlmkit_strategies.aggregators"
+    registry.aggregator(
+        "winners", f"{aggregators}.winners:Winners", summary="The choice of each ballot, in their order", source=_DCI
+    )
+    registry.aggregator("topk", f"{aggregators}.topk:TopK", summary="The k best of each ballot, in their order")
+    registry.aggregator("vote", f"{aggregators}.vote:Vote", summary="Number of ballots that chose a label")
+    registry.aggregator("borda", f"{aggregators}.borda:Borda", summary="Points by rank, summed over ballots")
+    registry.aggregator("product", f"{aggregators}.product:Product", summary="Product of the ballots' probabilities")

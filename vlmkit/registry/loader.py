@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 import pluggy
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from vlmkit.errors import PluginConflictError, PluginError, UnknownNameError
 from vlmkit.registry import hooks
@@ -99,13 +99,13 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
 def _load(point: EntryPoint, before: list[Plugin], manager: pluggy.PluginManager, registry: Registry) -> Plugin:
     name, version = _distribution(point)
     plugin = Plugin(point.name, name, version)
-    registered = None
+    twin = next((other for other in before if other.name == point.name), None)
+    if twin is not None:
+        conflict = PluginConflictError(
+            plugin.owner, f"its entry point has the name of {twin.owner}", hint="rename one, or uninstall one"
+        )
+        return evolve(plugin, error=conflict)
     try:
-        twin = next((other for other in before if other.name == point.name), None)
-        if twin is not None:
-            raise PluginConflictError(
-                plugin.owner, f"its entry point has the name of {twin.owner}", hint="rename one, or uninstall one"
-            )
         registered = point.load()
         manager.register(registered, name=point.name)
         _check_hooks(plugin, registered)
@@ -115,14 +115,14 @@ def _load(point: EntryPoint, before: list[Plugin], manager: pluggy.PluginManager
                     "vlmkit_register", [other for other in manager.get_plugins() if other is not registered]
                 )(registry=registry.owned_by(plugin.owner))
         callers = manager.get_hookcallers(registered) or []
-        return Plugin(point.name, name, version, hooks=tuple(sorted(caller.name for caller in callers)))
+        return evolve(plugin, hooks=tuple(sorted(caller.name for caller in callers)))
     except Exception as error:
-        if registered is not None and manager.is_registered(registered):
-            manager.unregister(registered)
+        if manager.has_plugin(point.name):
+            manager.unregister(name=point.name)
         registry.remove_owner(plugin.owner)
         if not isinstance(error, PluginError):
             error = PluginError(plugin.owner, f"{type(error).__name__}: {error}", hint="reinstall or uninstall it")
-        return Plugin(point.name, name, version, error=error)
+        return evolve(plugin, error=error)
 
 
 def _check_hooks(plugin: Plugin, registered: object) -> None:

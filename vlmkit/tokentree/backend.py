@@ -9,7 +9,6 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from vlmkit.errors import UserError
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.tokentree.decode import Opening, greedy
 from vlmkit.tokentree.executor import Bill, Executor
@@ -150,11 +149,6 @@ class TokenTreeBackend:
         query = one.query
         assert isinstance(query, Choose)
         if isinstance(query.readout, Letter):
-            if len(query.options) > Letter.limit:
-                raise UserError(
-                    f"readout letter names at most {Letter.limit} options, this question has {len(query.options)}",
-                    hint="use dci with group_size up to 26, or readout likelihood",
-                )
             texts = [chr(ord("A") + index) for index in range(len(query.options))]
         else:
             texts = [option.name for option in query.options]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from attrs import field, frozen
 
-from vlmkit.types.answer import Ranking
+from vlmkit.types.answer import Ballot, Outcome, Ranking
 from vlmkit.types.tuples import as_tuple
 
 
@@ -25,6 +27,18 @@ class Round:
     survivors: tuple[str, ...] = field(converter=as_tuple)
     none: int = 0
     invalid: int = 0
+
+    @classmethod
+    def of(cls, candidates: int, ballots: Sequence[Ballot], survivors: Iterable[str] | None = None) -> Round:
+        """Return the round that these ballots answered; unless told otherwise, their choices survive."""
+        outcomes = [ballot.outcome for ballot in ballots]
+        return cls(
+            candidates=candidates,
+            queries=len(ballots),
+            survivors=[b.choice for b in ballots if b.choice is not None] if survivors is None else survivors,
+            none=outcomes.count(Outcome.NONE),
+            invalid=outcomes.count(Outcome.INVALID),
+        )
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import ge, min_len
 
+from vlmkit.errors import SpecError
 from vlmkit.prompts import Prompt, default_prompt
 from vlmkit.types.image import Image
 from vlmkit.types.labels import Label
@@ -29,6 +30,13 @@ class Choose:
     prompt: Prompt = field(factory=default_prompt)
     readout: Readout = field(factory=Likelihood)
     allow_none: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.readout, Letter) and len(self.options) > Letter.limit:
+            raise SpecError(
+                f"the letter readout has {Letter.limit} letters for {len(self.options)} options",
+                hint=f"use another readout, or dci with group_size of at most {Letter.limit}",
+            )
 
     @property
     def text(self) -> str:
