@@ -1,0 +1,30 @@
+"""What a user means by the DATA argument."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vlmkit.data.images import is_image_file
+from vlmkit.errors import DataError
+from vlmkit.registry.spec import Spec
+
+_LISTS = (".csv", ".jsonl")
+
+
+def dataset_spec(text: str) -> Spec:
+    """Return the data set that ``text`` stands for: a path that exists comes first, then a registered spec.
+
+    A CSV or JSONL file is a ``manifest``; every other path is a ``folder``, which also takes a single picture.
+
+    Raises:
+        DataError: It looks like a path, but nothing is there.
+        SpecError: It is neither a path nor a spec.
+    """
+    if os.path.exists(text):
+        is_list = Path(text).suffix.lower() in _LISTS and not os.path.isdir(text)
+        return Spec("manifest" if is_list else "folder", {"path": text})
+    head = text.partition(":")[0]
+    if "/" in head or Path(head).suffix.lower() in _LISTS or is_image_file(Path(head)):
+        raise DataError(f"there is no file or folder {text}", hint="check the path")
+    return Spec.parse(text)
