@@ -45,7 +45,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        return Batch(*(t.to(device, non_blocking=True) for t in (self.input_ids, self.read_at, self.answers, self.owners)))
+        return Batch(
+            *(t.to(device, non_blocking=True) for t in (self.input_ids, self.read_at, self.answers, self.owners))
+        )
 
 
 @define

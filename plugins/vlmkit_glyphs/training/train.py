@@ -84,7 +84,9 @@ def train(
         "recipe": asdict(recipe),
         "steps_done": curve[-1].step,
         "seconds": round(time.monotonic() - started, 1),
-        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else f"{place}, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name(place)
+        if place.type == "cuda"
+        else f"{place}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "curve": [asdict(point) for point in curve],
@@ -124,7 +126,9 @@ class _Trainer:
             progress = max(step / recipe.steps, seconds / self.limit)
             if step % REPORT_EVERY == 0 or progress >= 1:
                 mean_loss, mean_whole = (sums / since).tolist()  # waits for the device, hence not at every step
-                curve.append(Point(step, round(mean_loss, 5), round(mean_whole, 5), round(time.monotonic() - started, 1)))
+                curve.append(
+                    Point(step, round(mean_loss, 5), round(mean_whole, 5), round(time.monotonic() - started, 1))
+                )
                 self.report(str(curve[-1]))
                 since = 0
                 sums.zero_()
@@ -155,7 +159,7 @@ class _Trainer:
         return loss, (mistakes == 0).float().mean()
 
     def _positions(self, batch: Batch) -> torch.Tensor:
-        """Return the positions of all rows, int64 [3, questions, tokens]: one row's, as every image lies at one place."""
+        """Return positions, int64 [3, questions, tokens]; all rows share them, as their images lie at one place."""
         row = batch.input_ids[:1]
         image = (row == self.model.config.image_token_id).int()
         positions, _ = self.model.model.get_rope_index(row, image, image_grid_thw=grids(1))
