@@ -1,0 +1,68 @@
+"""``vlmkit glyphs``: draw glyphs into a folder, train the embedded model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from vlmkit_glyphs.training.recipe import Recipe
+
+
+@click.group()
+def glyphs() -> None:
+    """Drawn glyphs, and the training of the embedded model."""
+
+
+@glyphs.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--labels", default=100, show_default=True, help="Number of labels, 2 to 1,000.")
+@click.option("--images", default=50, show_default=True, help="Number of pictures.")
+@click.option("--seed", default=0, show_default=True, help="Seed of labels, targets and pictures.")
+@click.option("--format", "file_format", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True)
+def draw(directory: Path, labels: int, images: int, seed: int, file_format: str) -> None:
+    """Write glyphs to DIRECTORY, one sub-folder for each label."""
+    from vlmkit_glyphs.dataset import Glyphs
+
+    data = Glyphs(labels=labels, images=images, seed=seed)
+    for name in data.labels.names:
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    for example in data:
+        assert example.target is not None
+        (picture,) = example.images
+        picture.save((directory / example.target / example.id).with_suffix(f".{file_format}"), quality=95)
+    click.echo(f"{len(data):,} pictures of {len(data.labels):,} labels in {directory}")
+
+
+def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    for item in reversed(attrs.fields(Recipe)):
+        option: Any = click.option(
+            f"--{item.name.replace('_', '-')}",
+            type=type(item.default),
+            default=item.default,
+            show_default=True,
+            help=item.metadata["help"],
+        )
+        command = option(command)
+    return command
+
+
+@glyphs.command()
+@click.option(
+    "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Model directory to write."
+)
+@click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+@click.option("--limit-minutes", type=click.FloatRange(min=0, min_open=True), help="Finish training within that time.")
+@_recipe_options
+def train(output: Path, device: str | None, limit_minutes: float | None, **numbers: Any) -> None:
+    """Train the embedded model and write it as a Hugging Face model directory."""
+    try:
+        recipe = Recipe(**numbers)
+    except ValueError as error:
+        raise click.UsageError(str(error.args[0])) from None
+    from vlmkit_glyphs.training.train import train as run
+
+    run(recipe, output, device=device, limit_minutes=limit_minutes, report=lambda line: click.echo(line, err=True))
