@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ def texts_read(branch: Branch) -> list[tuple[int, ...]]:
     texts = []
     for path in branch.candidates:
         edges = [branch.edges[edge] for edge in path]
-        for (_, token), (node, _) in zip(edges, edges[1:], strict=False):
+        for (_, token), (node, _) in pairwise(edges):
             assert branch.tokens[node] == token
         texts.append(tuple(token for _, token in edges))
     return texts

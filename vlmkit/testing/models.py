@@ -27,7 +27,9 @@ _CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-_CORPUS = ("Which category does the image show? Answer with its name only, exactly as listed. Categories: assistant user " * 4,)
+_CORPUS = (
+    "Which category does the image show? Answer with its name only, exactly as listed. Categories: assistant user " * 4,
+)
 
 
 def small_checkpoint(model_type: str, directory: Path, *, seed: int = 0) -> Path:
