@@ -47,7 +47,7 @@ class Folder:
         return iter(self._examples)
 
     def _found(self) -> Iterator[Example]:
-        if self.path.is_file() and is_image_file(self.path):
+        if os.path.isfile(self.path) and is_image_file(self.path):
             yield Example(self.path.name, (self.path,))
             return
         others: Counter[str] = Counter()

@@ -58,7 +58,7 @@ def read_labels(path: Path) -> LabelSpace:
 
 def _from_text(file: TextFile) -> Iterator[tuple[str, _Entry]]:
     for number, line in file.lines():
-        yield f"line {number}", _Entry(line)
+        yield f"line {number}", _Entry(line.strip())
 
 
 def _from_csv(file: TextFile) -> Iterator[tuple[str, _Entry]]:

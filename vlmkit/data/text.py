@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,10 +80,10 @@ class TextFile:
             raise self.wrong(f"it cannot be read ({reason})", hint="check the path") from error
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Iterate over the lines that are not blank, trimmed, with their numbers from 1."""
+        """Iterate over the lines that are not blank, with their numbers from 1."""
         for number, line in enumerate(io.StringIO(self.read(), newline=None), start=1):
             if line.strip():
-                yield number, line.strip()
+                yield number, line.rstrip("\n")
 
     def rows(self, *, one_of: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
         """Iterate over the rows of a CSV file with their line numbers: column to cell, trimmed, without empty cells.
@@ -115,27 +116,28 @@ class TextFile:
         except csv.Error as error:
             raise self.wrong(f"broken CSV ({error})", at=f"line {reader.line_num}", hint="check the quotes") from error
 
-    def json(self, text: str, *, line: int = 1) -> Any:
-        """Parse JSON that starts on that line of the file.
+    def json(self, text: str, *, line: int | None = None) -> Any:
+        """Parse JSON: the whole text, or that line of it.
 
         Raises:
             UserError: It is not JSON, or an object has one key twice.
         """
+        at = f"line {line}" if line else ""
 
         def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             value = dict(pairs)
-            for key, _ in pairs if len(value) < len(pairs) else ():
-                if sum(key == other for other, _ in pairs) > 1:
-                    raise self.wrong(f"key {key!r} stands twice in one object", hint="remove one")
+            if len(value) < len(pairs):
+                [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+                raise self.wrong(f"key {twice!r} stands twice in one object", at=at, hint="remove one")
             return value
 
         try:
             return json.loads(text, object_pairs_hook=distinct)
         except json.JSONDecodeError as error:
-            place = f"line {line + error.lineno - 1}, column {error.colno}"
+            place = f"line {line or error.lineno}, column {error.colno}"
             raise self.wrong(f"broken JSON ({error.msg})", at=place, hint="mend it there") from None
         except (ValueError, RecursionError) as error:
-            raise self.wrong("JSON with too long a number or too deep a nesting", hint="simplify it") from error
+            raise self.wrong("a number is too long or the nesting too deep", at=at, hint="simplify it") from error
 
     def structure(self, value: Any, kind: type[T], *, at: str) -> T:
         """Turn a JSON object into an attrs class; numbers count as texts, texts are trimmed.

@@ -1,13 +1,15 @@
 """Prompt texts, as data.
 
-A prompt is a jinja2 template that sees ``options`` (labels with ``name``, ``description``, ``synonyms``), ``none``
-(whether "None" may be answered) and ``letters`` (one letter for each option, or an empty string). Everything that is
-the same for every group of options should stand before them: it is then computed once for each image.
+A prompt is a jinja2 template that sees ``options`` (labels with ``name``, ``description``, ``synonyms``),
+``allow_none`` (whether "None" may be answered; jinja2 keeps ``none`` for itself) and ``letters`` (one letter for each
+option, or an empty string). Everything that is the same for every group of options should stand before them: it is then
+computed once for each image.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import string
 from collections.abc import Sequence
 from functools import cache, cached_property
@@ -19,7 +21,10 @@ import jinja2
 from attrs import field, frozen
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from vlmkit.errors import PromptError
+from vlmkit.errors import PromptError, UnknownNameError
+
+BUILT_IN = ("choose", "described")
+"""The built-in prompts; ``described`` is ``choose`` with the descriptions and synonyms of the options."""
 
 
 class _Option(Protocol):
@@ -68,7 +73,7 @@ class Prompt:
             PromptError: The file cannot be read or is not a usable template.
         """
         try:
-            return cls(path.read_text(encoding="utf-8"), name=path.name)
+            return cls(path.read_text(encoding="utf-8-sig"), name=path.name)
         except (OSError, UnicodeDecodeError) as error:
             raise PromptError(f"prompt file {path} cannot be read ({error})", hint="give a UTF-8 text file") from error
 
@@ -78,11 +83,12 @@ class Prompt:
         Raises:
             PromptError: The template fails on these options.
         """
+        template = self._compiled
         try:
-            rendered = self._compiled.render(
-                options=options, none=allow_none, letters=string.ascii_uppercase if letters else ""
+            rendered = template.render(
+                options=options, allow_none=allow_none, letters=string.ascii_uppercase if letters else ""
             )
-        except jinja2.TemplateError as error:
+        except Exception as error:  # the template is a user's code: its division by zero is no bug of ours
             raise PromptError(f"prompt {self.name} fails: {error}", hint="see docs/prompts.md") from error
         return rendered.strip("\n")
 
@@ -102,11 +108,30 @@ class Prompt:
             ) from error
 
 
-@cache
 def default_prompt() -> Prompt:
     """Return the built-in prompt, ``choose``.
 
     Its wording is ours; its aims are the four of arXiv 2605.24799: one form for every question, a model that must not
     take the lazy way out, a reply in the listed spelling, and one worked example.
     """
-    return Prompt(files(__name__).joinpath("choose.jinja").read_text(encoding="utf-8"), name="choose")
+    return _built_in("choose")
+
+
+def named_prompt(name_or_path: str) -> Prompt:
+    """Return the built-in prompt of that name, or else the one in that file.
+
+    Raises:
+        PromptError: It is neither, or the file is not a usable template.
+    """
+    if name_or_path in BUILT_IN:
+        return _built_in(name_or_path)
+    path = Path(name_or_path)
+    if not os.path.exists(path):
+        unknown = UnknownNameError("prompt", name_or_path, BUILT_IN)
+        raise PromptError(f"{unknown.message}, and there is no such file", hint=unknown.hint)
+    return Prompt.read(path)
+
+
+@cache
+def _built_in(name: str) -> Prompt:
+    return Prompt(files(__name__).joinpath(f"{name}.jinja").read_text(encoding="utf-8"), name=name)
