@@ -25,14 +25,16 @@ def glyphs() -> None:
 @click.option("--format", "file_format", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True)
 def draw(directory: Path, labels: int, images: int, seed: int, file_format: str) -> None:
     """Write glyphs to DIRECTORY, one sub-folder for each label."""
+    import PIL.Image
+
     from vlmkit_glyphs.dataset import Glyphs
 
     data = Glyphs(labels=labels, images=images, seed=seed)
     for name in data.labels.names:
         (directory / name).mkdir(parents=True, exist_ok=True)
     for example in data:
-        assert example.target is not None
         (picture,) = example.images
+        assert example.target is not None and isinstance(picture, PIL.Image.Image)
         picture.save((directory / example.target / example.id).with_suffix(f".{file_format}"), quality=95)
     click.echo(f"{len(data):,} pictures of {len(data.labels):,} labels in {directory}")
 

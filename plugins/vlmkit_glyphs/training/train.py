@@ -117,7 +117,7 @@ class _Trainer:
                 group["lr"] = self._learning_rate(step, progress)
             loss, whole = self._loss(progress, rng)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             sums += torch.stack([loss.detach(), whole])
@@ -162,5 +162,6 @@ class _Trainer:
         """Return positions, int64 [3, questions, tokens]; all rows share them, as their images lie at one place."""
         row = batch.input_ids[:1]
         image = (row == self.model.config.image_token_id).int()
+        positions: torch.Tensor
         positions, _ = self.model.model.get_rope_index(row, image, image_grid_thw=grids(1))
         return positions.expand(3, *batch.input_ids.shape)
