@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from attrs import frozen
 
 from vlmkit.contracts import Aggregator, Dataset, Strategy
-from vlmkit.errors import SpecError, UnknownNameError
+from vlmkit.errors import PluginError, SpecError, UnknownNameError
 from vlmkit.registry.registry import Entry, Registry
 from vlmkit.registry.spec import Chain, Spec
 from vlmkit.types import Letter, Likelihood, Readout, Reply
@@ -102,7 +102,14 @@ class Builder:
 
     def _call(self, factory: Callable[..., Any], spec: Spec, *, what: str, given: Mapping[str, Any]) -> Any:
         parameters = inspect.signature(factory).parameters
-        hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+        try:
+            hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+        except NameError as error:
+            raise PluginError(
+                f"of {what} {spec.name}",
+                f"an annotation cannot be resolved ({error})",
+                hint="import the types of options outside TYPE_CHECKING",
+            ) from error
         values: dict[str, Any] = dict(given)
         for key, text in spec.options:
             if key not in parameters or key == "inner":

@@ -1,0 +1,353 @@
+"""Specs, the objects built from them, and the loading of plugins."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from enum import Enum
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Literal
+
+import attrs
+import pytest
+from attrs.validators import ge
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlmkit import Aggregator, Letter, Likelihood, Readout, Registry, Reply
+from vlmkit.errors import PluginConflictError, PluginError, SpecError, UnknownNameError
+from vlmkit.registry import Builder, Chain, PluginHost, Spec
+from vlmkit_strategies.aggregators import Borda, TopK, Winners
+from vlmkit_strategies.dci import DCI
+from vlmkit_strategies.flat import Flat
+from vlmkit_strategies.vote import Vote
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    host = PluginHost.load()
+    assert host.failures == ()
+    return host.registry
+
+
+@pytest.fixture(scope="module")
+def builder(registry: Registry) -> Builder:
+    return Builder(registry)
+
+
+# Specs
+
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_.\-]{0,8}", fullmatch=True)
+KEYS = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,8}", fullmatch=True)
+VALUES = st.text(st.sampled_from('ab0:=,+" \t./é\n') | st.characters(), max_size=8)
+SPECS = st.builds(Spec, NAMES, st.dictionaries(KEYS, VALUES, max_size=4))
+
+
+@given(spec=SPECS)
+def test_a_spec_reads_back_from_its_text(spec: Spec) -> None:
+    assert Spec.parse(str(spec)) == spec
+
+
+@given(chain=st.lists(SPECS, min_size=1, max_size=4).map(Chain))
+def test_a_chain_reads_back_from_its_text(chain: Chain) -> None:
+    assert Chain.parse(str(chain)) == chain
+
+
+@given(text=st.text(st.sampled_from('ab:=,+" -_1'), max_size=20))
+def test_any_text_is_a_chain_or_a_spec_error(text: str) -> None:
+    try:
+        chain = Chain.parse(text)
+    except SpecError as error:
+        assert error.hint
+    else:
+        assert Chain.parse(str(chain)) == chain
+
+
+def test_dashes_and_underscores_are_one() -> None:
+    assert Spec.parse("dci:group-size=20") == Spec.parse("dci:group_size=20") == Spec("dci", {"group_size": "20"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a name at character 1, found the end"),
+        ("dci:", "expected key=value at character 5, found the end"),
+        ("dci:20", "expected key=value at character 5, found '20'"),
+        ("dci:a=1;b=2 +", "expected a name at character 14, found the end"),
+        ('dci:a="1"x', "expected ',' or '+' or the end at character 10, found 'x'"),
+        ('dci:a="1', "expected ',' or '+' or the end"),
+        ("dci:a=1,a=2", "gives a twice"),
+    ],
+)
+def test_a_broken_spec_is_pointed_at(text: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Chain.parse(text)
+    assert message in caught.value.message
+
+
+def test_one_spec_is_not_a_chain() -> None:
+    with pytest.raises(SpecError, match="joins several"):
+        Spec.parse("topk+winners")
+
+
+# Building
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@attrs.frozen
+class Everything:
+    needed: int
+    number: float = 0.0
+    switch: bool = False
+    word: str = ""
+    file: Path | None = None
+    choice: Literal["one", "two"] = "one"
+    colour: Colour = Colour.RED
+    sizes: tuple[int, ...] = ()
+    limit: int | None = attrs.field(default=None, validator=attrs.validators.optional(ge(1)))
+    mixed: int | str = 0
+    readout: Readout | None = None
+    aggregator: Aggregator | None = None
+
+
+@pytest.fixture
+def everything(registry: Registry) -> Builder:
+    own = Registry("test")
+    for entry in registry.entries("aggregator"):
+        own.add(entry)
+    own.strategy("everything", f"{__name__}:Everything", summary="One option of each type")
+    return Builder(own)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("number=1e-3", {"number": 0.001}),
+        ("switch=Yes", {"switch": True}),
+        ("switch=off", {"switch": False}),
+        ('word="a, b + c"', {"word": "a, b + c"}),
+        ("file=data/x.npz", {"file": Path("data/x.npz")}),
+        ("file=none", {"file": None}),
+        ("choice=two", {"choice": "two"}),
+        ("colour=blue", {"colour": Colour.BLUE}),
+        ('sizes="1, 2,3"', {"sizes": (1, 2, 3)}),
+        ("limit=3", {"limit": 3}),
+        ("limit=none", {"limit": None}),
+        ("mixed=7", {"mixed": 7}),
+        ("mixed=seven", {"mixed": "seven"}),
+        ("readout=letter", {"readout": Letter()}),
+        ('readout="likelihood:normalise=mean,end=never"', {"readout": Likelihood(normalise="mean", end="never")}),
+        ("readout=text:max-tokens=8", {"readout": Reply(max_tokens=8)}),
+        ("aggregator=topk:k=3", {"aggregator": TopK(k=3)}),
+    ],
+)
+def test_values_are_converted_by_annotation(everything: Builder, option: str, value: dict) -> None:
+    assert everything.strategy(f"everything:needed=1,{option}") == Everything(1, **value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("everything", "strategy everything needs needed; write everything:needed=..."),
+        ("everything:needed=x", "strategy everything: needed=x is no good; expected a whole number"),
+        ("everything:needed=1,number=x", "number=x is no good; expected a number"),
+        ("everything:needed=1,switch=maybe", "switch=maybe is no good; expected true or false"),
+        ("everything:needed=1,choice=three", "choice=three is no good; expected one of one, two"),
+        ("everything:needed=1,colour=green", "colour=green is no good; expected one of red, blue"),
+        ("everything:needed=1,limit=many", "limit=many is no good; expected a whole number"),
+        ("everything:needed=1,limit=0", "'limit' must be >= 1: 0"),
+        ("everything:needed=1,numbr=2", "unknown option 'numbr' in strategy everything; did you mean number"),
+        ("everything:needed=1,readout=likelyhood", "unknown readout 'likelyhood'; did you mean likelihood?"),
+        ("everything:needed=1,aggregator=topp", "unknown aggregator 'topp'; did you mean topk"),
+        ("everything:needed=1,aggregator=topk:k=x", "aggregator topk: k=x is no good; expected a whole number"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(everything: Builder, spec: str, message: str) -> None:
+    with pytest.raises((SpecError, UnknownNameError)) as caught:
+        everything.strategy(spec)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_built_in_strategies_are_built_from_specs(builder: Builder) -> None:
+    assert builder.strategy("flat") == Flat()
+    assert builder.strategy("flat:readout=letter,allow-none=true") == Flat(readout=Letter(), allow_none=True)
+    assert builder.strategy("dci:policy=paper,group_size=10") == DCI(policy="paper", group_size=10)
+    assert builder.strategy("dci:policy=june-2026,grouping=random,final_invalid=null") == DCI(
+        policy="june-2026", grouping="random", final_invalid="null"
+    )
+    assert builder.strategy("dci:aggregator=topk:k=3") == DCI(aggregator=TopK(k=3))
+    ready = DCI()
+    assert builder.strategy(ready) is ready
+
+
+def test_every_built_in_strategy_and_aggregator_can_be_imported_and_described(registry: Registry, builder) -> None:
+    for kind in ("strategy", "aggregator"):
+        for entry in registry.entries(kind):
+            assert "inner" not in builder.options(entry)
+    assert builder.options(registry.get("strategy", "dci")).keys() >= {"group_size", "policy", "final_allow_none"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("dcl", "unknown strategy 'dcl'; did you mean dci?"),
+        ("dci:groupsize=10", "unknown option 'groupsize' in strategy dci; did you mean group-size or grouping?"),
+        ("dci:policy=papers", "policy=papers is no good; expected one of scored, paper, june-2026"),
+        ("dci:group_size=1", "'group_size' must be >= 2: 1"),
+        ("dci:aggregator=borda", "keeps 20 of 20 labels; use winners"),
+        ("dci:grouping=most-similar", "needs similarity"),
+        ("vote:inner=flat", "unknown option 'inner' in strategy vote"),
+        ("dci+flat", "strategy 'dci' in 'dci+flat' wraps nothing; only these can stand left of '+': "),
+    ],
+)
+def test_mistakes_in_strategies_are_explained(builder: Builder, spec: str, message: str) -> None:
+    with pytest.raises((SpecError, UnknownNameError)) as caught:
+        builder.strategy(spec)
+    assert message in str(caught.value)
+
+
+def test_wrappers_wrap_what_stands_right_of_them(builder: Builder) -> None:
+    assert builder.strategy("vote") == Vote(Flat())
+    assert builder.strategy("vote:permutations=3+dci:group_size=5") == Vote(DCI(group_size=5), permutations=3)
+    assert builder.strategy("vote:aggregator=winners+vote:permutations=2") == Vote(
+        Vote(Flat(), permutations=2), aggregator=Winners()
+    )
+    assert builder.aggregator("borda") == Borda()
+
+
+def test_an_adapter_takes_ready_values_beside_its_options(registry: Registry, builder: Builder) -> None:
+    entry = registry.get("adapter", "scripted")
+    backend = builder.entry(entry, Spec.parse("scripted:accuracy=0.5"), seed=3, device="cpu")
+    assert (backend.accuracy, backend.seed) == (0.5, 3)
+    with pytest.raises(SpecError, match="'accuracy' must be <= 1"):
+        builder.entry(entry, Spec.parse("scripted:accuracy=2"))
+
+
+# Plugins
+
+STRATEGY = """
+from vlmkit import hookimpl
+@hookimpl
+def vlmkit_register(registry):
+    registry.strategy({name!r}, "{target}", summary="of a test")
+"""
+OBSERVER = """
+from vlmkit import hookimpl
+@hookimpl
+def vlmkit_run_finished(run, results):
+    results.append(run)
+"""
+_fresh = itertools.count()
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that writes a plugin module and gives its entry point."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, source: str, *, module: str = "") -> EntryPoint:
+        module = module or f"vlmkit_test_plugin_{next(_fresh)}"
+        (tmp_path / f"{module}.py").write_text(source)
+        return EntryPoint(name, module, "vlmkit")
+
+    return write
+
+
+def good(name: str) -> str:
+    return STRATEGY.format(name=name, target="vlmkit_strategies.flat:Flat")
+
+
+def test_broken_plugins_are_kept_with_their_error_and_the_others_load(plugin) -> None:
+    host = PluginHost.load(
+        found=[
+            plugin("missing", "import vlmkit_no_such_module"),
+            plugin("torn", "def broken(:"),
+            plugin("raises", good("left").replace('summary="of a test")', 'summary="")\n    1 / 0')),
+            plugin("misspelt", good("typo").replace("vlmkit_register", "vlmkit_registr")),
+            plugin("arguments", good("args").replace("(registry)", "(registry, colour)")),
+            EntryPoint("absent", "vlmkit_absent_module", "vlmkit"),
+            plugin("good", good("mine")),
+        ]
+    )
+    errors = {failed.name: str(failed.error) for failed in host.failures}
+    assert errors.keys() == {"missing", "torn", "raises", "misspelt", "arguments", "absent"}
+    assert all(isinstance(failed.error, PluginError) for failed in host.failures)
+    assert "ModuleNotFoundError: No module named 'vlmkit_no_such_module'" in errors["missing"]
+    assert "SyntaxError" in errors["torn"]
+    assert "ZeroDivisionError" in errors["raises"]
+    assert "unknown hook 'vlmkit_registr'; did you mean vlmkit_register or" in errors["misspelt"]
+    assert "colour" in errors["arguments"]
+    assert [entry.name for entry in host.registry.entries("strategy")] == ["mine"]
+    assert host.registry.get("strategy", "mine").owner == "good (no distribution ?)"
+    assert host.registry.get("strategy", "mine").load() is Flat
+
+
+def test_of_two_plugins_of_one_name_the_first_stays_whole(plugin) -> None:
+    host = PluginHost.load(found=[plugin("twin", good("first") + OBSERVER), plugin("twin", good("second"))])
+    (failed,) = host.failures
+    assert isinstance(failed.error, PluginConflictError)
+    assert "has the name of twin" in str(failed.error)
+    assert [entry.name for entry in host.registry.entries("strategy")] == ["first"]
+    assert finished(host) == ["run"]
+
+
+def test_one_module_under_two_names_keeps_its_hooks_once(plugin) -> None:
+    found = [plugin("a", good("mine") + OBSERVER, module="vlmkit_test_plugin_shared")]
+    host = PluginHost.load(found=[*found, EntryPoint("b", "vlmkit_test_plugin_shared", "vlmkit")])
+    assert [failed.name for failed in host.failures] == ["b"]
+    assert finished(host) == ["run"]
+    assert host.registry.get("strategy", "mine").owner.startswith("a ")
+
+
+def test_of_two_plugins_that_register_one_strategy_both_are_named(plugin) -> None:
+    host = PluginHost.load(found=[plugin("a", good("mine")), plugin("b", good("other") + good("mine") + OBSERVER)])
+    (failed,) = host.failures
+    assert isinstance(failed.error, PluginConflictError)
+    assert str(failed.error).startswith("plugin b (no distribution ?): strategy 'mine' is already registered by a (")
+    assert "--no-plugin b" in str(failed.error)
+    assert [entry.name for entry in host.registry.entries("strategy")] == ["mine"]
+    assert finished(host) == []
+
+
+def test_a_blocked_plugin_is_left_out_and_an_unknown_one_is_an_error(plugin) -> None:
+    found = [plugin("a", good("mine")), plugin("broken", "1 / 0")]
+    host = PluginHost.load(found=found, blocked=["broken"])
+    assert [(loaded.name, loaded.hooks) for loaded in host.plugins] == [("a", ("vlmkit_register",))]
+    with pytest.raises(UnknownNameError, match="unknown plugin 'broke'; did you mean broken"):
+        PluginHost.load(found=found, blocked=["broke"])
+
+
+def test_a_target_that_cannot_be_imported_names_its_plugin(plugin) -> None:
+    source = STRATEGY.format(name="lazy", target="vlmkit_strategies.flat:Flatt")
+    host = PluginHost.load(found=[plugin("a", source)])
+    assert host.failures == ()
+    with pytest.raises(PluginError, match=r"plugin a \(.*strategy lazy cannot be imported .*Flatt.*--no-plugin"):
+        Builder(host.registry).strategy("lazy")
+
+
+def test_annotations_that_exist_for_type_checkers_only_are_the_plugins_fault(plugin) -> None:
+    source = "from __future__ import annotations\n" + STRATEGY + "\ndef make(size: Size = 1): ...\n"
+    source = source.format(name="unresolved", target="vlmkit_test_plugin_unresolved:make")
+    host = PluginHost.load(found=[plugin("a", source, module="vlmkit_test_plugin_unresolved")])
+    with pytest.raises(PluginError, match=r"unresolved.*'Size' is not defined.*TYPE_CHECKING"):
+        Builder(host.registry).strategy("unresolved:size=2")
+
+
+def test_discovery_imports_nothing_heavy() -> None:
+    import subprocess
+
+    code = "import sys; from vlmkit.registry import PluginHost; PluginHost.load(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def finished(host: PluginHost) -> list[str]:
+    """Call a hook and return who heard it."""
+    results: list[str] = []
+    host.manager.hook.vlmkit_run_finished(run="run", results=results)
+    return results
