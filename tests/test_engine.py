@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import ClassVar
 
 import PIL.Image
 import pytest
@@ -35,7 +36,7 @@ class Recorder:
     inner: ScriptedBackend = field(factory=ScriptedBackend)
     calls: list[int] = field(factory=list)
     capabilities: frozenset[Capability] = frozenset(Capability)
-    identity = {"model": "recorder"}
+    identity: ClassVar = {"model": "recorder"}
 
     def answer(self, queries):
         self.calls.append(len(queries))

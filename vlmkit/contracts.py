@@ -10,8 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from vlmkit.types import Answer, Ballot, Capability, Example, LabelSpace, Prediction, Query, Ranking, Task
 
-Solving = Generator[Sequence[Query], Sequence[Answer], Prediction]
-"""A strategy at work on one task: yields queries, receives their answers in the same order, returns a prediction."""
+Solving = Generator[Sequence[Query], Sequence[Any], Prediction]
+"""A strategy at work on one task: yields queries, receives their answers in the same order, returns a prediction.
+
+An answer is a ``Ballot`` to a ``Choose`` and a ``Text`` to a ``Generate``; that correspondence has no type, hence Any.
+"""
 
 
 @runtime_checkable

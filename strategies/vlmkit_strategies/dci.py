@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from attrs import Factory, field, frozen
 from attrs.validators import ge, in_
@@ -159,8 +159,7 @@ class DCI:
                 labels, self.group_size, grouping=self.grouping, rng=rng, similarity=self._read_similarity
             )
             unasked = groups.pop() if len(groups[-1]) == 1 and not self.allow_none else ()
-            answers = yield [task.choose(group, readout=self.readout, allow_none=self.allow_none) for group in groups]
-            ballots = cast("Sequence[Ballot]", answers)
+            ballots = yield [task.choose(group, readout=self.readout, allow_none=self.allow_none) for group in groups]
             survivors = (*self.aggregator(ballots).labels, *(label.name for label in unasked))
             self._check_shrinks(len(survivors), len(labels))
             trace = (*trace, Round.of(len(labels), ballots, survivors))
@@ -177,8 +176,7 @@ class DCI:
         self, task: Classify, labels: Sequence[Label], trace: tuple[Round, ...], *, allow_none: bool
     ) -> Solving:
         """Ask the last question."""
-        (answer,) = yield [task.choose(labels, readout=self.readout, allow_none=allow_none)]
-        ballot = cast("Ballot", answer)
+        (ballot,) = yield [task.choose(labels, readout=self.readout, allow_none=allow_none)]
         raw = ballot.outcome is Outcome.INVALID and self.final_invalid == "raw"
         return Prediction(
             label=ballot.reply if raw else ballot.choice,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from attrs import field, frozen
 
-from vlmkit import Ask, Ballot, Capability, Likelihood, Prediction, Ranking, Readout, Round, Solving, Task, Text
+from vlmkit import Ask, Capability, Likelihood, Prediction, Ranking, Readout, Round, Solving, Task
 
 
 @frozen
@@ -32,12 +30,11 @@ class Flat:
         """Solve one task with at most one query."""
         if isinstance(task, Ask):
             (reply,) = yield [task.generate()]
-            return Prediction(label=None, text=cast("Text", reply).text)
+            return Prediction(label=None, text=reply.text)
         names = task.labels.names
         if not names:
             return Prediction(label=None)
         if len(names) == 1 and not self.allow_none:
             return Prediction(names[0], Ranking(((names[0], 0.0),)))
-        (answer,) = yield [task.choose(task.labels, readout=self.readout, allow_none=self.allow_none)]
-        ballot = cast("Ballot", answer)
+        (ballot,) = yield [task.choose(task.labels, readout=self.readout, allow_none=self.allow_none)]
         return Prediction(ballot.choice, ballot.ranking, (Round.of(len(names), [ballot]),))
