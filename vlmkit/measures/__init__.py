@@ -1,1 +1,5 @@
-"""Measures: functions from records to figures with intervals."""
+"""Measures: functions from counts and records to figures with intervals."""
+
+from vlmkit.measures.interval import Interval, wilson
+
+__all__ = ["Interval", "wilson"]

@@ -1,0 +1,130 @@
+"""The command ``vlmkit``: finds its sub-commands, loads the plugins, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import NoReturn
+
+import click
+from attrs import frozen
+
+from vlmkit import __version__
+from vlmkit.cli.output import error, warning
+from vlmkit.errors import PluginError, VlmkitError
+from vlmkit.registry import PluginHost
+from vlmkit.registry.isolate import call_each
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "vlmkit.cli.run:run",
+        "ls": "vlmkit.cli.ls:ls",
+        "plugins": "vlmkit.cli.plugins:plugins",
+        "doctor": "vlmkit.cli.doctor:doctor",
+    }
+)
+"""The core's commands, imported when they are asked for."""
+
+_SHOW_PLUGINS = ("plugins", "doctor")
+"""Commands that show broken plugins themselves."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 plus the number of SIGINT."""
+
+
+@frozen
+class Session:
+    """What one call of the command line shares with its commands.
+
+    Args:
+        plugins: The loaded plugins.
+        added: The commands that they added.
+        failures: Plugins whose commands could not be added.
+    """
+
+    plugins: PluginHost
+    added: click.Group
+    failures: tuple[PluginError, ...]
+
+
+class _Added(click.Group):
+    """Takes the plugins' commands; refuses a name that is taken."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        name = name or cmd.name
+        if name in COMMANDS or name in self.commands:
+            raise ValueError(f"the command {name!r} is already taken")
+        super().add_command(cmd, name)
+
+
+def session(context: click.Context) -> Session:
+    """Return the session of this call; the first use loads the plugins.
+
+    Raises:
+        UnknownNameError: ``--no-plugin`` names no plugin.
+    """
+    root = context.find_root()
+    if not isinstance(root.obj, Session):
+        plugins = PluginHost.load(blocked=root.params.get("no_plugin") or ())
+        added = _Added()
+        root.obj = Session(plugins, added, tuple(call_each(plugins, "vlmkit_commands", cli=added).values()))
+    return root.obj
+
+
+class Commands(click.Group):
+    """The core's commands and those of the plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, the core's first."""
+        return [*COMMANDS, *session(ctx).added.list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return session(ctx).added.get_command(ctx, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(
+    cls=Commands,
+    context_settings={
+        "auto_envvar_prefix": "VLMKIT",
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+    },
+)
+@click.option(
+    "--no-plugin", multiple=True, is_eager=True, metavar="NAME", help="Leave this plugin out. May be given repeatedly."
+)
+@click.version_option(__version__, prog_name="vlmkit")
+@click.pass_context
+def cli(context: click.Context, no_plugin: Sequence[str]) -> None:
+    """Inference strategies for vision-language models where plain prompting fails."""
+    opened = session(context)
+    if context.invoked_subcommand not in _SHOW_PLUGINS:
+        for broken in opened.plugins.failures:
+            warning(str(broken.error))
+        for failure in opened.failures:
+            warning(str(failure))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 fine, 1 failures over the budget, 2 a wrong request, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # File names that are not valid Unicode must not stop a report.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = cli.main(arguments, prog_name="vlmkit", standalone_mode=False)
+    except click.Abort:
+        code = INTERRUPTED
+    except click.ClickException as problem:
+        error(problem.format_message())
+        code = 2
+    except VlmkitError as problem:
+        error(str(problem))
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)

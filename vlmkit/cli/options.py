@@ -1,0 +1,76 @@
+"""Kinds of option values that several commands share."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import frozen
+
+from vlmkit.errors import UnknownNameError, UserError
+
+
+@frozen
+class Budget:
+    """How many of a run's examples may fail.
+
+    Args:
+        amount: A number of examples, or a percentage.
+        percent: Whether it is a percentage.
+    """
+
+    amount: float
+    percent: bool
+
+    def __call__(self, total: int) -> float:
+        """Return how many of ``total`` examples may fail."""
+        return total * self.amount / 100 if self.percent else self.amount
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}{'%' if self.percent else ''}"
+
+
+class BudgetType(click.ParamType[Budget]):
+    """Reads ``3`` or ``1.5%``."""
+
+    name = "N or P%"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Budget:
+        """Return the budget that the text means."""
+        if isinstance(value, Budget):
+            return value
+        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", str(value).strip())
+        if match is None or (match[2] and float(match[2]) > 100):
+            self.fail(f"{value!r} is neither a number of examples nor a percentage such as 1%", param, ctx)
+        return Budget(float(match[1] or match[2]), percent=match[1] is None)
+
+
+def read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Make the settings of a TOML file the defaults of the command; flags and environment override them.
+
+    Raises:
+        UserError: The file cannot be read, or holds something that is no option of the command.
+    """
+    if path is None:
+        return
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise UserError(f"config file {path} cannot be read ({problem})", hint="it must be TOML") from problem
+    known = [
+        parameter.name
+        for parameter in context.command.params
+        if parameter.name is not None and parameter.name not in ("config", "help")
+    ]
+    defaults: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise UnknownNameError("key", key, (name.replace("_", "-") for name in known), where=str(path))
+        if isinstance(value, dict | list):
+            raise UserError(f"key {key} in {path} holds a {type(value).__name__}", hint="give a single value")
+        defaults[name] = value
+    context.default_map = {**(context.default_map or {}), **defaults}

@@ -1,0 +1,58 @@
+"""What the commands print: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def note(message: str) -> None:
+    """Say something on stderr."""
+    click.echo(message, err=True)
+
+
+def warning(message: str) -> None:
+    """Warn on stderr, in one line."""
+    click.secho(f"warning: {_one_line(message)}", err=True, fg="yellow")
+
+
+def error(message: str) -> None:
+    """Report an error on stderr, in one line."""
+    click.secho(f"error: {_one_line(message)}", err=True, fg="red")
+
+
+def print_json(value: Any) -> None:
+    """Print plain JSON values on stdout."""
+    from vlmkit.runs.convert import dumps
+
+    click.echo(dumps(value, indent=2))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a rich console that prints text as it is: a label such as ``[bold]`` is no markup."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """Return a table; cells are texts or rich renderables, long ones are folded and never cut."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

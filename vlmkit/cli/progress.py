@@ -1,0 +1,75 @@
+"""Progress of a run on stderr: a bar on a terminal, and the first failures in any case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from vlmkit.cli.output import console, note
+from vlmkit.runs import Record, Tally
+
+FAILURES_SHOWN = 5
+"""Failed examples that are named on stderr; all are in ``predictions.jsonl``."""
+
+
+class _Rate(ProgressColumn):
+    """Examples a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+class RunProgress:
+    """Shows how far a run is. Use it in a ``with`` statement and call it with each new record.
+
+    Args:
+        total: Examples to solve.
+        before: Records of earlier goes.
+        quiet: Whether to show no bar.
+    """
+
+    def __init__(self, total: int, before: Iterable[Record], *, quiet: bool = False) -> None:
+        self._tally = Tally.of(before)
+        screen = console(stderr=True)
+        self._bar = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[accuracy]}"),
+            console=screen,
+            transient=True,
+            disable=quiet or not screen.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total, completed=self._tally.done, accuracy=self._accuracy)
+
+    def __call__(self, record: Record) -> None:
+        """Count a record."""
+        self._tally.add(record)
+        self._bar.update(self._task, advance=1, accuracy=self._accuracy)
+        if record.error is not None and self._tally.failed <= FAILURES_SHOWN:
+            self._say(f"failed: {record.id}: {record.error.message}")
+            if self._tally.failed == FAILURES_SHOWN:
+                self._say("further failures are not shown here")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    @property
+    def _accuracy(self) -> str:
+        judged = self._tally.judged
+        return f"accuracy {self._tally.correct / judged:.1%}" if judged else ""
+
+    def _say(self, message: str) -> None:
+        if self._bar.disable:
+            note(message)
+        else:
+            self._bar.console.print(message)

@@ -1,0 +1,177 @@
+"""``vlmkit run``: one strategy on one model over one data set."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vlmkit.cli.main import INTERRUPTED, session
+from vlmkit.cli.options import Budget, BudgetType, read_config
+from vlmkit.cli.output import console, error, note, print_json, warning
+from vlmkit.data.labels import read_labels
+from vlmkit.engine.pipeline import Pipeline
+from vlmkit.registry import Builder, Chain
+from vlmkit.registry.source import dataset_spec
+from vlmkit.runs import Run, RunDirectory, Survey, default_directory, fingerprint
+from vlmkit.runs.manifest import manifest
+
+
+@click.command()
+@click.argument("data", default="glyphs")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    metavar="FILE.toml",
+    help="Settings by option name; flags and VLMKIT_RUN_* override them.",
+)
+@click.option("--model", default="tiny", show_default=True, help="An adapter, a model directory, or a hub id.")
+@click.option("--strategy", default="dci", show_default=True, help="What to ask (vlmkit ls strategies).")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Labels other than the data set's own.")
+@click.option("--prompt", metavar="NAME|FILE", help="The words of the questions.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; an earlier run goes on.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Solve the first N examples only.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
+@click.option("--device", help="Device for the weights: cuda, cuda:1, cpu.")
+@click.option("--dtype", help="Precision of the weights: float32, bfloat16.")
+@click.option("--revision", help="Branch, tag or commit of a model on the hub.")
+@click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run.")
+@click.option(
+    "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
+)
+@click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
+@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
+@click.option("--json", is_flag=True, help="Print the results as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@click.pass_context
+def run(
+    context: click.Context,
+    *,
+    data: str,
+    model: str,
+    strategy: str,
+    labels: Path | None,
+    prompt: str | None,
+    output: Path | None,
+    limit: int | None,
+    seed: int,
+    device: str | None,
+    dtype: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+    in_flight: int,
+    log_samples: bool,
+    max_failures: Budget,
+    fresh: bool,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Run a strategy on a model over DATA and write a run directory.
+
+    DATA is an image, a folder (the names of its sub-folders are the targets), a CSV or JSONL manifest, or a data set
+    (vlmkit ls datasets). Without any arguments the embedded model runs on the embedded data. The same command goes on
+    with an unfinished run.
+    """
+    # rich, only now: --help stays quick.
+    from vlmkit.cli.progress import RunProgress
+    from vlmkit.cli.report import PREDICTIONS_SHOWN, predictions_table, results_table
+
+    say = (lambda message: None) if quiet else note
+    plugins = session(context).plugins
+    spec = dataset_spec(data)
+    dataset = Builder(plugins.registry).dataset(spec)
+    space = dataset.labels if labels is None else read_labels(labels)
+    with Pipeline(
+        model,
+        strategy,
+        seed=seed,
+        prompt=prompt,
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        revision=revision,
+        in_flight=in_flight,
+        keep_exchanges=log_samples,
+        plugins=plugins,
+    ) as pipeline:
+        survey = Survey.of(islice(dataset, limit), space)
+        if space.collisions:
+            warning(
+                f"{len(space.collisions)} groups of labels differ in case or outer blanks only: {space.collisions[0]}"
+            )
+        identity = fingerprint(
+            backend=pipeline.backend,
+            strategy=pipeline.strategy,
+            data=str(spec),
+            labels=space,
+            prompt=pipeline.prompt,
+            seed=seed,
+        )
+        config = _config(context)
+        if output is None:
+            name = "-".join(part.name for part in Chain.parse(strategy).specs)
+            output = default_directory(identity, name, fresh=fresh)
+        start = manifest(
+            fingerprint=identity,
+            config=config,
+            backend=pipeline.backend,
+            labels=space,
+            plugins=plugins,
+            seed=seed,
+        )
+        with RunDirectory.open(output, start, fresh=fresh) as files:
+            if files.continued:
+                say(f"continuing {output}: {len(files.done):,} examples are done (--fresh starts a new run)")
+            for found in files.notes:
+                say(found)
+            working = Run(
+                pipeline=pipeline,
+                dataset=dataset,
+                labels=space,
+                survey=survey,
+                files=files,
+                config=config,
+                plugins=plugins,
+                limit=limit,
+                allowed=max_failures,
+                warn=warning,
+            )
+            with RunProgress(len(survey.ids), files.records(), quiet=quiet) as progress:
+                results = working.execute(progress)
+            if json:
+                print_json(results)
+            else:
+                screen = console()
+                if not survey.judged:
+                    screen.print(predictions_table(files.records()))
+                    if results["n"]["done"] + results["n"]["failed"] > PREDICTIONS_SHOWN:
+                        say(f"the first {PREDICTIONS_SHOWN}; all are in {output / 'predictions.jsonl'}")
+                screen.print(results_table(results, judged=survey.judged))
+    if results["status"] == "cancelled":
+        note(f"interrupted; the same command goes on from here, or: --output {output}")
+        context.exit(INTERRUPTED)
+    if results["status"] == "failed":
+        n = results["n"]
+        error(
+            f"{n['failed']:,} of {n['total']:,} examples failed, more than --max-failures {max_failures} allows; "
+            f"see the errors in {output / 'predictions.jsonl'}; the same command tries them again"
+        )
+        context.exit(1)
+
+
+def _config(context: click.Context) -> dict[str, Any]:
+    """Return the merged options as plain JSON values, in the order of the help."""
+    values = {
+        option.name: context.params[option.name] for option in context.command.params if option.name in context.params
+    }
+    return {
+        name: value if value is None or isinstance(value, bool | int | float) else str(value)
+        for name, value in values.items()
+        if name is not None
+    }

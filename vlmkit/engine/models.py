@@ -1,0 +1,125 @@
+"""From what a user calls a model to a backend: an adapter's spec, a checkpoint directory, or a hub id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vlmkit.contracts import Backend
+from vlmkit.errors import ModelError, UnknownNameError
+from vlmkit.registry import Builder, Registry, Spec
+
+_OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx")
+
+
+def build_backend(
+    model: str,
+    builder: Builder,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> Backend:
+    """Build the backend that ``model`` names; loads no weights.
+
+    Args:
+        model: An adapter with options (``tiny``, ``scripted:accuracy=0.9``), a checkpoint directory, or a hub id.
+        builder: Builds the adapter.
+        device: Device for the weights; options that an adapter does not take are left out.
+        dtype: Precision of the weights.
+        trust_remote_code: Whether the checkpoint's own code may run.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        ModelError: There is no such model, or nothing here can load it.
+        SpecError: The adapter's options do not fit.
+    """
+    registry = builder.registry
+    common = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code, "revision": revision}
+    adapters = {entry.name: entry for entry in registry.entries("adapter")}
+    name = model.partition(":")[0]
+    if name in adapters:
+        backend: Backend = builder.entry(adapters[name], Spec.parse(model), **common)
+        return backend
+    directory = Path(model).expanduser()
+    if directory.is_dir():
+        model, config = str(directory), _local_config(directory)
+        _check_weights(directory)
+    else:
+        _check_hub_id(model, registry)
+        config = _hub_config(model, revision)
+    entry = _adapter_for(model, config, registry)
+    backend = builder.entry(entry, Spec(entry.name), model=model, **common)
+    return backend
+
+
+def _check_hub_id(model: str, registry: Registry) -> None:
+    path = Path(model)
+    if path.is_file():
+        raise ModelError(f"model {model} is a file", hint="give the directory that holds its config.json")
+    if model.count("/") == 1 and not model.startswith((".", "/", "~")):
+        return
+    if "/" in model or model.startswith("."):
+        raise ModelError(f"there is no model directory {model}", hint="check the path")
+    unknown = UnknownNameError("adapter", model.partition(":")[0], (e.name for e in registry.entries("adapter")))
+    raise ModelError(
+        f"model {model!r} is no adapter and no directory", hint=f"{unknown.hint} A hub id has the form OWNER/NAME"
+    )
+
+
+def _check_weights(directory: Path) -> None:
+    if any(directory.glob("*.safetensors")):
+        return
+    others = sorted(path.name for path in directory.iterdir() if path.suffix in _OTHER_WEIGHTS)
+    raise ModelError(
+        f"model directory {directory} holds no *.safetensors, and only safetensors are loaded"
+        + (f" (it holds {', '.join(others)})" if others else ""),
+        hint="save the model with save_pretrained(), which writes safetensors",
+    )
+
+
+def _local_config(directory: Path) -> Mapping[str, Any]:
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"model directory {directory} has no config.json", hint="give the directory that save_pretrained() wrote"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error})", hint="download the model again") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds no JSON object", hint="download the model again")
+    return config
+
+
+def _hub_config(model: str, revision: str | None) -> Mapping[str, Any]:
+    """Fetch the configuration alone; no code of the checkpoint runs."""
+    from transformers import PreTrainedConfig
+
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(model, revision=revision)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"model {model} cannot be fetched from the hub ({reason})",
+            hint="check the name and the network, or give the directory of a downloaded copy",
+        ) from error
+    fetched: Mapping[str, Any] = config
+    return fetched
+
+
+def _adapter_for(model: str, config: Mapping[str, Any], registry: Registry) -> Any:
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise ModelError(f"the config.json of {model} has no model_type", hint="is it a transformers checkpoint?")
+    entry = registry.adapter_for(model_type)
+    if entry is None:
+        known = sorted({name for entry in registry.entries("adapter") for name in entry.model_types})
+        raise ModelError(
+            f"no adapter loads model_type {model_type!r} of {model}", hint=f"supported: {', '.join(known) or 'none'}"
+        )
+    return entry

@@ -1,0 +1,143 @@
+"""A model and a strategy, ready for pictures: the Python counterpart of ``vlmkit run``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import PIL.Image
+
+from vlmkit.contracts import Backend, Strategy
+from vlmkit.data.labels import read_labels
+from vlmkit.engine.engine import Engine, Solved, check_capabilities
+from vlmkit.engine.models import build_backend
+from vlmkit.prompts import Prompt, default_prompt, named_prompt
+from vlmkit.registry import Builder, PluginHost
+from vlmkit.types import Example, ImageSource, Label, LabelSpace, Prediction
+
+Images = str | ImageSource | Iterable[str | ImageSource]
+"""One picture, or any number of them: paths, encoded bytes, open PIL pictures."""
+
+Labels = str | Path | LabelSpace | Iterable[Label | str]
+"""Label names, a label space, or the path of a label file."""
+
+
+class Pipeline:
+    """A strategy on a model.
+
+    Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model.
+
+    Args:
+        model: An adapter's spec (``tiny``), a checkpoint directory, a hub id, or a backend, which stays its owner's
+            to close.
+        strategy: A strategy, or its spec.
+        seed: Seed of every random choice.
+        prompt: The words of the questions: a prompt, the name of a built-in one, or a file.
+        device: Device for the weights, ``cuda`` or ``cpu``; by default the best there is.
+        dtype: Precision of the weights.
+        trust_remote_code: Whether the checkpoint's own code may run.
+        revision: Branch, tag or commit on the hub.
+        in_flight: Most examples worked on at once.
+        keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
+        plugins: Where names are looked up; by default all installed plugins.
+
+    Raises:
+        UserError: A name, an option or the model is wrong, or the model lacks what the strategy needs.
+    """
+
+    def __init__(
+        self,
+        model: str | Backend = "tiny",
+        strategy: str | Strategy = "dci:group_size=20",
+        *,
+        seed: int = 0,
+        prompt: str | Prompt | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+        in_flight: int = 32,
+        keep_exchanges: bool = False,
+        plugins: PluginHost | None = None,
+    ) -> None:
+        builder = Builder((plugins or _installed()).registry)
+        self.seed = seed
+        self.prompt = named_prompt(prompt) if isinstance(prompt, str) else prompt or default_prompt()
+        self.strategy = builder.strategy(strategy)
+        self._owns_backend = isinstance(model, str)
+        self.backend: Backend = (
+            build_backend(
+                model, builder, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision
+            )
+            if isinstance(model, str)
+            else model
+        )
+        check_capabilities(self.strategy, self.backend)
+        self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
+
+    def classify(self, images: Images, labels: Labels) -> Iterator[Prediction]:
+        """Predict the label of each picture, in order.
+
+        Raises:
+            VlmkitError: A picture cannot be read or a question not be answered; the iteration ends there. Where the
+                others shall go on, use ``solve``.
+        """
+        return self._predictions(_examples(images), labels)
+
+    def ask(self, images: Images, question: str) -> Iterator[Prediction]:
+        """Put a free question about each picture; the reply is ``Prediction.text``.
+
+        Raises:
+            VlmkitError: As ``classify``.
+        """
+        return self._predictions(_examples(images, question), ())
+
+    def solve(self, examples: Iterable[Example], labels: Labels = ()) -> Iterator[Solved]:
+        """Solve every example, in order; one that fails is yielded with its error and the others go on.
+
+        Raises:
+            UserError: The request as a whole is wrong.
+        """
+        return self._engine.solve(examples, _label_space(labels), seed=self.seed, prompt=self.prompt)
+
+    def close(self) -> None:
+        """Release the model, unless it was given as a backend."""
+        if self._owns_backend:
+            self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _predictions(self, examples: Iterable[Example], labels: Labels) -> Iterator[Prediction]:
+        for solved in self.solve(examples, labels):
+            if solved.prediction is None:
+                assert solved.error is not None
+                raise solved.error
+            yield solved.prediction
+
+
+def _installed() -> PluginHost:
+    host = PluginHost.load()
+    for plugin in host.failures:
+        warnings.warn(str(plugin.error), stacklevel=3)
+    return host
+
+
+def _label_space(labels: Labels) -> LabelSpace:
+    if isinstance(labels, LabelSpace):
+        return labels
+    return read_labels(Path(labels)) if isinstance(labels, str | Path) else LabelSpace(labels)
+
+
+def _examples(images: Images, question: str | None = None) -> Iterator[Example]:
+    several = (images,) if isinstance(images, str | Path | bytes | PIL.Image.Image) else images
+    for index, image in enumerate(several):
+        source = Path(image) if isinstance(image, str) else image
+        name = source.as_posix() if isinstance(source, Path) else str(index)
+        yield Example(id=name, images=(source,), question=question)

@@ -1,0 +1,168 @@
+"""The directory of a run: its files, who may write them, and what is mended when it is opened again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from attrs import field, frozen
+
+from vlmkit.errors import RunDirectoryError
+from vlmkit.runs.convert import dumps, from_json, to_json
+from vlmkit.runs.files import JsonLines, Lock, disk_errors, write_atomically
+from vlmkit.runs.fingerprint import differences
+from vlmkit.runs.record import Record
+
+MANIFEST, PREDICTIONS, RESULTS, SAMPLES, LOCK = (
+    "manifest.json",
+    "predictions.jsonl",
+    "results.json",
+    "samples.jsonl",
+    ".lock",
+)
+
+
+@frozen
+class RunDirectory:
+    """A run directory that this process alone may write. Use it in a ``with`` statement.
+
+    Args:
+        path: The directory.
+        continued: Whether it held this run already.
+        done: Ids of the examples that earlier goes finished.
+        notes: What was found and mended on opening, one sentence each.
+    """
+
+    path: Path
+    continued: bool
+    done: frozenset[str]
+    notes: tuple[str, ...]
+    _lock: Lock = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path, manifest: Mapping[str, Any], *, fresh: bool = False) -> Self:
+        """Start a run, or continue the one that is there.
+
+        On continuing, a torn last line is cut off and failed examples are dropped, so that they are tried again.
+
+        Args:
+            path: The directory; made if it does not exist.
+            manifest: What the new run's manifest shall say; its ``fingerprint`` must equal that of a run already
+                there, and its ``session`` is added to it.
+            fresh: Whether a run that is already there is refused.
+
+        Raises:
+            RunDirectoryError: The directory cannot be written, is in use, holds something else, or holds a run with
+                another fingerprint; the differences are named.
+        """
+        with disk_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        if read_manifest(path) is None and any(not item.name.startswith(".") for item in path.iterdir()):
+            raise RunDirectoryError(f"{path} is not empty and holds no run", hint="give another --output")
+        lock = Lock.take(path / LOCK)
+        try:
+            continued = _write_manifest(path, manifest, fresh=fresh)
+            return cls(path, continued, *_mend(path), lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def append(self, record: Record, samples: list[dict[str, Any]]) -> None:
+        """Add one example; it is on the disk when this returns.
+
+        Samples go first: those without a record are dropped when the run is continued, so that none stands twice.
+
+        Raises:
+            RunDirectoryError: It cannot be written; what was there is still whole.
+        """
+        if samples:
+            JsonLines(self.path / SAMPLES).append(*samples)
+        JsonLines(self.path / PREDICTIONS).append(to_json(record))
+
+    def records(self) -> Iterator[Record]:
+        """Read the records, in the order in which they were written."""
+        for line in JsonLines(self.path / PREDICTIONS):
+            yield from_json(line, Record)
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write ``results.json`` as a whole.
+
+        Raises:
+            RunDirectoryError: It cannot be written.
+        """
+        write_atomically(self.path / RESULTS, [dumps(results, indent=2), b"\n"])
+
+    def close(self) -> None:
+        """Let other processes write the directory."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """Return the manifest of a run directory, or None where there is none.
+
+    Raises:
+        RunDirectoryError: It cannot be read.
+    """
+    return _read_object(path / MANIFEST)
+
+
+def read_results(path: Path) -> dict[str, Any] | None:
+    """Return the results of a run directory, or None where there are none yet.
+
+    Raises:
+        RunDirectoryError: They cannot be read.
+    """
+    return _read_object(path / RESULTS)
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{path} cannot be read ({error})", hint="give another --output") from error
+    if not isinstance(value, dict):
+        raise RunDirectoryError(f"{path} holds no JSON object", hint="give another --output")
+    return value
+
+
+def _write_manifest(path: Path, manifest: Mapping[str, Any], *, fresh: bool) -> bool:
+    """Write the manifest of a new run, or add a session to that of an earlier one; return whether there was one."""
+    earlier = read_manifest(path)
+    if earlier is None:
+        merged = {**manifest, "resumed": []}
+    elif fresh:
+        raise RunDirectoryError(f"{path} already holds a run, which --fresh never overwrites", hint="give another")
+    else:
+        changed = "; ".join(differences(earlier.get("fingerprint"), manifest["fingerprint"]))
+        if changed:
+            raise RunDirectoryError(
+                f"{path} belongs to another configuration: {changed}", hint="give another --output, or leave it out"
+            )
+        merged = {**earlier, "resumed": [*earlier.get("resumed", []), manifest["session"]]}
+    write_atomically(path / MANIFEST, [dumps(merged, indent=2), b"\n"])
+    return earlier is not None
+
+
+def _mend(path: Path) -> tuple[frozenset[str], tuple[str, ...]]:
+    predictions, samples = JsonLines(path / PREDICTIONS), JsonLines(path / SAMPLES)
+    notes = []
+    if predictions.mend():
+        notes.append(f"{predictions.path} ended in a torn line, which was cut off; its example is solved again")
+    samples.mend()
+    failed = predictions.keep(lambda line: line["error"] is None)
+    if failed:
+        notes.append(f"{failed} failed example{'s are' if failed > 1 else ' is'} tried again")
+    done = frozenset(line["id"] for line in predictions)
+    samples.keep(lambda line: line["id"] in done)
+    return done, tuple(notes)

@@ -1,0 +1,110 @@
+"""A run at work: solve what is not done, write each record, sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from vlmkit.contracts import Dataset
+from vlmkit.engine.pipeline import Pipeline
+from vlmkit.errors import RunDirectoryError
+from vlmkit.registry import PluginHost
+from vlmkit.registry.isolate import call_each
+from vlmkit.runs.directory import RunDirectory
+from vlmkit.runs.record import Record
+from vlmkit.runs.results import Status, summary
+from vlmkit.runs.samples import sample_lines
+from vlmkit.runs.survey import Survey
+from vlmkit.types import Example, LabelSpace
+
+
+@frozen
+class Run:
+    """One strategy on one model over one data set, on disk.
+
+    Args:
+        pipeline: The strategy on its model; keeps exchanges if samples are wanted.
+        dataset: The examples.
+        labels: What may be answered.
+        survey: What the examples to solve are: all of the data set or, under a limit, its first ones.
+        files: Where it is written.
+        config: The merged options, for the results and for observers.
+        plugins: Whose ``vlmkit_run_started``, ``vlmkit_prediction`` and ``vlmkit_run_finished`` observe it.
+        limit: The limit, or None.
+        allowed: From the number of examples to how many of them may fail.
+        warn: Told, once a plugin, that its observer raised.
+    """
+
+    pipeline: Pipeline
+    dataset: Dataset
+    labels: LabelSpace
+    survey: Survey
+    files: RunDirectory
+    config: Mapping[str, Any]
+    plugins: PluginHost
+    limit: int | None = None
+    allowed: Callable[[int], float] = lambda total: total / 100
+    warn: Callable[[str], None] = print
+    _warned: set[str] = field(factory=set, init=False, repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        return self.files.path
+
+    def execute(self, observe: Callable[[Record], None] = lambda record: None) -> dict[str, Any]:
+        """Solve every example that is not done; return the results of the whole run, which are then on disk.
+
+        Args:
+            observe: Called with each new record, right after it is on disk.
+
+        Raises:
+            UserError: The run cannot go on; what is done stays on disk.
+        """
+        self._tell("vlmkit_run_started")
+        try:
+            for solved in self.pipeline.solve(self._remaining(), self.labels):
+                record = Record.of(solved)
+                self.files.append(record, sample_lines(solved))
+                self._tell("vlmkit_prediction", prediction=record)
+                observe(record)
+        except KeyboardInterrupt:
+            return self._finish("cancelled")
+        except BaseException:
+            # The disk may be what is wrong; the first error is the one to show.
+            with suppress(RunDirectoryError):
+                self._finish("failed")
+            raise
+        return self._finish("success")
+
+    def _remaining(self) -> Iterator[Example]:
+        chosen = islice(self.dataset, self.limit)
+        return (example for example in chosen if example.id not in self.files.done)
+
+    def _finish(self, status: Status) -> dict[str, Any]:
+        results = summary(
+            self.files.records(),
+            status=status,
+            total=len(self.files.done.union(self.survey.ids)),
+            config=self.config,
+            directory=str(self.directory),
+            limit=self.limit,
+            collisions=self.labels.collisions,
+        )
+        n = results["n"]
+        if status == "success" and n["failed"] > self.allowed(n["total"]):
+            results["status"] = "failed"
+        self.files.write_results(results)
+        self._tell("vlmkit_run_finished", results=results)
+        return results
+
+    def _tell(self, hook: str, **given: Any) -> None:
+        for name, error in call_each(self.plugins, hook, run=self, **given).items():
+            if name not in self._warned:
+                self._warned.add(name)
+                self.warn(str(error))
