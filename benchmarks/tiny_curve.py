@@ -49,9 +49,8 @@ def main(model: Path, images: int, labels: str) -> None:
         texts = [f"{cell.value:.0%} ({cell.low:.0%}-{cell.high:.0%})" for cell in cells]
         click.echo(f"| `{strategy}` | {' | '.join(texts)} |")
     machine = platform.processor() or platform.machine()
-    click.echo(
-        f"\n{images} images a cell, {date.today()}, {machine}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    click.echo(f"\n{images} images a cell, {date.today()}, {machine}, {threads}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ DeepStack features that enter the first language-model layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 
@@ -49,7 +50,7 @@ class QwenFamily(HuggingFaceFamily):
                 hint="set use_sliding_window to false in its config",
             )
 
-    @property
+    @cached_property
     def image_token(self) -> int:
         """Id of ``<|image_pad|>``."""
         return int(self.model.config.image_token_id)

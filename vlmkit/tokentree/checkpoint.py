@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,14 @@ class Checkpoint:
 
         register_attention()
         try:
-            model: torch.nn.Module = AutoModelForImageTextToText.from_pretrained(
-                self.model,
-                dtype=self.torch_dtype,
-                attn_implementation={"text_config": ATTENTION, "vision_config": "sdpa"},
-                use_safetensors=True,
-                **self._options,
-            )
+            with _no_progress_bar():
+                model: torch.nn.Module = AutoModelForImageTextToText.from_pretrained(
+                    self.model,
+                    dtype=self.torch_dtype,
+                    attn_implementation={"text_config": ATTENTION, "vision_config": "sdpa"},
+                    use_safetensors=True,
+                    **self._options,
+                )
         except (OSError, ValueError, ImportError) as error:
             raise ModelError(
                 f"model {self.model} cannot be loaded: {_first_line(error)}", hint="see vlmkit doctor"
@@ -129,6 +131,20 @@ def weights_digest(directory: Path) -> str:
             file.seek(max(0, size - 2**20))
             sha.update(json.dumps([path.name, size]).encode() + header + file.read())
     return sha.hexdigest()
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers' own bar off the terminal, where the run's bar is."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:
