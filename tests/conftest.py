@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+
+from vlmkit.cli.main import main
+from vlmkit.registry import PluginHost
+
+TOY = Path(__file__).with_name("plugins") / "toy.py"
+"""A plugin with a backend, a data set and strategies, small and real."""
 
 Install = Callable[[str, str], Path]
 Vlmkit = Callable[..., subprocess.CompletedProcess[str]]
@@ -61,3 +68,37 @@ def vlmkit(tmp_path: Path, environment: Mapping[str, str]) -> Vlmkit:
         )
 
     return call
+
+
+@pytest.fixture
+def vlmkit_here(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Vlmkit:
+    """Run ``vlmkit`` with the toy plugin in this process, in the directory ``tmp_path``: quicker than a new process."""
+    monkeypatch.syspath_prepend(toy)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            for name, value in {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", **variables}.items():
+                patch.setenv(name, value)
+            main([str(argument) for argument in arguments])
+        assert isinstance(end.value.code, int)
+        return subprocess.CompletedProcess(arguments, end.value.code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def toy(install_plugin: Install) -> Path:
+    """Install the toy plugin for the processes of this test."""
+    return install_plugin("toy", TOY.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def toy_host() -> Iterator[PluginHost]:
+    """The toy plugin alone, loaded into this process."""
+    sys.path.insert(0, str(TOY.parent))
+    yield PluginHost.load(found=[EntryPoint("toy", "toy", "vlmkit")])
+    sys.path.remove(str(TOY.parent))
+    sys.modules.pop("toy", None)

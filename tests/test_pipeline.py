@@ -1,0 +1,140 @@
+"""The Python way in: models by name, pictures in, predictions out."""
+
+import io
+import json
+
+import PIL.Image
+import pytest
+
+from vlmkit import Example, LabelSpace, Pipeline
+from vlmkit.engine.models import build_backend
+from vlmkit.errors import CapabilityError, ImageError, ModelError, UnknownNameError
+from vlmkit.registry import Builder
+
+NAMES = ["red", "green", "blue"]
+
+
+@pytest.fixture
+def pipeline(toy_host):
+    with Pipeline("colours", "whole", plugins=toy_host) as made:
+        yield made
+
+
+def picture(colour):
+    return PIL.Image.new("RGB", (3, 3), colour)
+
+
+def test_paths_bytes_and_open_pictures_are_classified_in_order(pipeline, tmp_path):
+    path = tmp_path / "a.png"
+    picture((0, 0, 200)).save(path)
+    encoded = io.BytesIO()
+    picture((0, 200, 0)).save(encoded, "PNG")
+    images = [path, str(path), encoded.getvalue(), picture((200, 0, 0))]
+    assert [prediction.label for prediction in pipeline.classify(images, NAMES)] == ["blue", "blue", "green", "red"]
+
+
+def test_one_picture_and_a_label_file_will_do(pipeline, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("red\nblue\n", encoding="utf-8")
+    for given in (labels, str(labels), LabelSpace(["red", "blue"])):
+        (prediction,) = pipeline.classify(picture((200, 0, 0)), given)
+        assert prediction.label == "red"
+        assert prediction.ranking.labels == ("red", "blue")
+
+
+def test_pictures_are_taken_as_they_come(pipeline):
+    def endless():
+        while True:
+            yield picture((200, 0, 0))
+
+    assert next(pipeline.classify(endless(), NAMES)).label == "red"
+
+
+def test_a_question_is_answered_in_text(pipeline):
+    (prediction,) = pipeline.ask(picture((0, 0, 0)), "What is this?")
+    assert prediction.text == "a reply to What is this?"
+
+
+def test_a_broken_picture_raises_in_classify_and_is_a_record_in_solve(pipeline):
+    with pytest.raises(ImageError):
+        list(pipeline.classify([b"no picture"], NAMES))
+    examples = [Example("bad", (b"no picture",)), Example("good", (picture((200, 0, 0)),))]
+    bad, good = pipeline.solve(examples, NAMES)
+    assert isinstance(bad.error, ImageError)
+    assert good.prediction.label == "red"
+
+
+def test_it_closes_the_backend_that_it_built_and_leaves_a_given_one(toy_host, monkeypatch):
+    closed = []
+    backend = build_backend("colours", Builder(toy_host.registry))
+    monkeypatch.setattr(type(backend), "close", lambda self: closed.append(self))
+    with Pipeline(backend, "whole", plugins=toy_host):
+        pass
+    assert closed == []
+    with Pipeline("colours:fail=red", "whole", plugins=toy_host) as pipeline:
+        pass
+    assert closed == [pipeline.backend]
+
+
+def test_a_missing_capability_is_found_before_anything_runs(toy_host):
+    with pytest.raises(CapabilityError, match="Letters needs letter, which colours cannot do"):
+        Pipeline("colours", "letters", plugins=toy_host)
+
+
+def checkpoint(directory, config, *files):
+    directory.mkdir()
+    if config is not None:
+        (directory / "config.json").write_text(config, encoding="utf-8")
+    for name in files:
+        (directory / name).touch()
+    return str(directory)
+
+
+def test_a_checkpoint_directory_is_given_to_the_adapter_of_its_type(toy_host, tmp_path):
+    path = checkpoint(tmp_path / "model", json.dumps({"model_type": "colour_vl"}), "model.safetensors")
+    backend = build_backend(path, Builder(toy_host.registry), device="cuda", dtype="float32")
+    assert backend.identity == {"model": path, "fail": None, "device": "cuda"}
+
+
+def test_an_adapter_spec_is_built_with_its_options(toy_host):
+    assert build_backend("colours:fail=red", Builder(toy_host.registry)).fail == "red"
+    with pytest.raises(UnknownNameError, match="did you mean fail"):
+        build_backend("colours:fial=red", Builder(toy_host.registry))
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "message"),
+    [
+        (None, ["model.safetensors"], "has no config.json"),
+        ("{", ["model.safetensors"], "cannot be read"),
+        ("[]", ["model.safetensors"], "holds no JSON object"),
+        ("{}", ["model.safetensors"], "has no model_type"),
+        ('{"model_type": "colour_vl"}', ["pytorch_model.bin", "notes.md"], r"only safetensors.*\(it holds pytorch_mo"),
+        ('{"model_type": "colour_vl"}', [], r"holds no \*\.safetensors"),
+        ('{"model_type": "bert"}', ["model.safetensors"], "no adapter loads model_type 'bert'.*supported: colour_vl"),
+    ],
+)
+def test_an_unusable_directory_is_refused_with_the_reason(toy_host, tmp_path, config, files, message):
+    with pytest.raises(ModelError, match=message):
+        build_backend(checkpoint(tmp_path / "model", config, *files), Builder(toy_host.registry))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("colors", "did you mean colours"),
+        ("./nowhere", "no model directory ./nowhere"),
+        ("/no/such/place", "no model directory"),
+        (__file__, "is a file"),
+    ],
+)
+def test_no_such_model(toy_host, model, message):
+    with pytest.raises(ModelError, match=message):
+        build_backend(model, Builder(toy_host.registry))
+
+
+def test_an_unreachable_hub_is_said_in_one_line(vlmkit, toy):
+    result = vlmkit("run", "colours", "--model", "nobody/nothing", "--strategy", "whole")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: model nobody/nothing cannot be fetched from the hub")
+    assert result.stderr.count("\n") == 1
