@@ -14,6 +14,9 @@ import pytest
 from vlmkit.cli.main import main
 from vlmkit.registry import PluginHost
 
+# Two workers with two OpenMP threads each would fight over two cores. Read by torch when it loads, here and in children.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 TOY = Path(__file__).with_name("plugins") / "toy.py"
 """A plugin with a backend, a data set and strategies, small and real."""
 
