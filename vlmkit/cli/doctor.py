@@ -37,7 +37,8 @@ class Check:
 def doctor(context: click.Context, json: bool) -> None:
     """Check the installation.
 
-    Looks at versions, devices, disk and plugins, and puts one question to the embedded model. The exit code is 1 if something is broken.
+    Looks at versions, devices, disk and plugins, and puts one question to the embedded model. The exit code is 1 if
+    something is broken.
     """
     opened = session(context)
     checks = [*_versions(), _devices(), _disk()]
