@@ -317,6 +317,7 @@ def test_a_broken_plugin_is_shown_and_stops_nothing(vlmkit, toy, install_plugin)
     assert result.returncode == 0
     assert result.stderr.startswith("warning: plugin rotten") and result.stderr.count("\n") == 1
     assert vlmkit("--no-plugin", "rotten", *COLOURS).stderr == ""
+    assert vlmkit(*COLOURS, VLMKIT_NO_PLUGIN="rotten").stderr == ""
     assert "unknown plugin 'rotte'; did you mean rotten?" in one_line(vlmkit("--no-plugin", "rotte", *COLOURS))
 
 

@@ -189,6 +189,14 @@ def test_a_damaged_line_is_named(go, tmp_path):
         go(tmp_path / "run", images=3)
 
 
+def test_a_line_that_is_no_record_is_named(go, tmp_path):
+    go(tmp_path / "run", images=3)
+    with (tmp_path / "run" / "predictions.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"id": "x"}\n')
+    with pytest.raises(RunDirectoryError, match="line 4 is no record of this version"):
+        go(tmp_path / "run", images=3)
+
+
 def test_the_newest_unfinished_run_of_the_same_kind_is_the_default(tmp_path):
     def earlier(name, seed, status):
         with RunDirectory.open(tmp_path / name, {**MANIFEST, "fingerprint": {"seed": seed}}) as files:

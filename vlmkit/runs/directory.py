@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from attrs import field, frozen
+from cattrs import BaseValidationError
 
 from vlmkit.errors import RunDirectoryError
 from vlmkit.runs.convert import dumps, from_json, to_json
@@ -60,7 +61,8 @@ class RunDirectory:
         """
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        if read_manifest(path) is None and any(not item.name.startswith(".") for item in path.iterdir()):
+            others = any(not item.name.startswith(".") for item in path.iterdir())
+        if others and read_manifest(path) is None:
             raise RunDirectoryError(f"{path} is not empty and holds no run", hint="give another --output")
         lock = Lock.take(path / LOCK)
         try:
@@ -83,9 +85,20 @@ class RunDirectory:
         JsonLines(self.path / PREDICTIONS).append(to_json(record))
 
     def records(self) -> Iterator[Record]:
-        """Read the records, in the order in which they were written."""
-        for line in JsonLines(self.path / PREDICTIONS):
-            yield from_json(line, Record)
+        """Read the records, in the order in which they were written.
+
+        Raises:
+            RunDirectoryError: A line is no record.
+        """
+        predictions = JsonLines(self.path / PREDICTIONS)
+        for number, line in enumerate(predictions, start=1):
+            try:
+                record = from_json(line, Record)
+            except BaseValidationError as error:
+                raise RunDirectoryError(
+                    f"{predictions.path} line {number} is no record of this version", hint="give another --output"
+                ) from error
+            yield record
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json`` as a whole.
@@ -160,9 +173,9 @@ def _mend(path: Path) -> tuple[frozenset[str], tuple[str, ...]]:
     if predictions.mend():
         notes.append(f"{predictions.path} ended in a torn line, which was cut off; its example is solved again")
     samples.mend()
-    failed = predictions.keep(lambda line: line["error"] is None)
+    failed = predictions.keep(lambda line: line.get("error") is None)
     if failed:
         notes.append(f"{failed} failed example{'s are' if failed > 1 else ' is'} tried again")
-    done = frozenset(line["id"] for line in predictions)
-    samples.keep(lambda line: line["id"] in done)
+    done = frozenset(line.get("id", "") for line in predictions)
+    samples.keep(lambda line: line.get("id") in done)
     return done, tuple(notes)

@@ -123,6 +123,8 @@ class JsonLines:
                     while remaining:
                         remaining = remaining[os.write(descriptor, remaining) :]
                     os.fsync(descriptor)
+                    if size == 0:
+                        _sync_directory(self.path.parent)
                 except OSError:
                     os.ftruncate(descriptor, size)
                     raise
