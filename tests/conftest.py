@@ -10,12 +10,17 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from vlmkit.cli.main import main
 from vlmkit.registry import PluginHost
 
 # Two workers with two OpenMP threads each would fight over two cores. Read by torch when it loads, here and in children.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Machines are noisy: no example has a deadline.
+settings.register_profile("vlmkit", deadline=None)
+settings.load_profile("vlmkit")
 
 TOY = Path(__file__).with_name("plugins") / "toy.py"
 """A plugin with a backend, a data set and strategies, small and real."""
