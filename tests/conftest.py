@@ -15,7 +15,7 @@ from hypothesis import settings
 from vlmkit.cli.main import main
 from vlmkit.registry import PluginHost
 
-# Two workers with two OpenMP threads each would fight over two cores. Read by torch when it loads, here and in children.
+# Two workers with two OpenMP threads each would fight over two cores; torch reads this when it loads, in children too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Machines are noisy: no example has a deadline.
