@@ -47,8 +47,10 @@ class _Reply:
         ends = [len(self.next)] * len(self.next)
         return Row(self.opening.owner, self.next, ends, place, (*trunk.pieces, *self.done))
 
-    def extend(self, piece: KV, token: int) -> None:
-        self.done = [KV.joined([*self.done, piece])]
+    def extend(self, done: KV, token: int, bill: Bill) -> None:
+        tokens = Tokens(generated=1) if self.tokens else Tokens(branch=len(self.next))
+        bill.add(self.opening.owner, Usage(tokens=tokens))
+        self.done = [done]
         self.tokens.append(token)
         self.next = [token]
 
@@ -65,11 +67,12 @@ def greedy(executor: Executor, openings: Sequence[Opening], bill: Bill) -> list[
         ) -> None:
             last = [stop - 1 for _, stop in packed.spans]
             chosen = family.logits(hidden[last]).float().argmax(-1).tolist()
-            for place, (start, stop), token in zip(which, packed.spans, chosen, strict=True):
-                reply = growing[place]
-                tokens = Tokens(generated=1) if reply.tokens else Tokens(branch=stop - start)
-                bill.add(reply.opening.owner, Usage(tokens=tokens))
-                reply.extend(packed.layout.cut(start, stop), int(token))
+            done = [
+                KV.joined([*growing[place].done, packed.layout.cut(start, stop)])
+                for place, (start, stop) in zip(which, packed.spans, strict=True)
+            ]
+            for place, past, token in zip(which, done, chosen, strict=True):
+                growing[place].extend(past, int(token), bill)
 
         executor.run([reply.row() for reply in growing], read, bill, capture=True)
         growing = [

@@ -20,7 +20,10 @@ LOWEST_BUDGET = 256
 log = logging.getLogger("vlmkit")
 
 Consume = Callable[[range, Packed, torch.Tensor], None]
-"""Takes the indices of the rows of one forward, how they lie in it, and hidden states [T, hidden]."""
+"""Takes the indices of the rows of one forward, how they lie in it, and hidden states [T, hidden].
+
+It may run out of memory and is then called again, so it must change nothing before it has computed everything.
+"""
 
 
 @define
@@ -88,8 +91,9 @@ class Executor:
             heads = [self._head(rows[index], pieces[index]) for index in waiting]
 
             def keep(which: range, packed: Packed, _: torch.Tensor, waiting: list[int] = waiting) -> None:
-                for place, (start, stop) in zip(which, packed.spans, strict=True):
-                    pieces[waiting[place]].append(packed.layout.cut(start, stop))
+                cuts = [packed.layout.cut(start, stop) for start, stop in packed.spans]
+                for place, cut in zip(which, cuts, strict=True):
+                    pieces[waiting[place]].append(cut)
 
             self.run(heads, keep, bill, capture=True)
             waiting = [index for index in waiting if sum(map(len, pieces[index])) < len(rows[index])]
