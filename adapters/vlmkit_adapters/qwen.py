@@ -67,7 +67,12 @@ class QwenFamily(HuggingFaceFamily):
         pixels = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
         grids = torch.cat([picture.inputs["image_grid_thw"] for picture in pictures])
         out = self.model.model.get_image_features(pixels.to(self.device), grids.to(self.device))
-        deep = getattr(out, "deepstack_features", None) or ()
+        # Older releases of transformers leave the deep features of all pictures in one tensor.
+        sizes = [picture.tokens for picture in pictures]
+        deep = [
+            level.split(sizes) if isinstance(level, torch.Tensor) else level
+            for level in getattr(out, "deepstack_features", None) or ()
+        ]
         return [
             Features(embeds, tuple(level[index] for level in deep)) for index, embeds in enumerate(out.pooler_output)
         ]

@@ -57,11 +57,13 @@ class RunProgress:
                 self._say("further failures are not shown here")
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if not self._bar.disable:  # older releases of rich end even a disabled bar with a line break
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
+        if not self._bar.disable:
+            self._bar.stop()
 
     @property
     def _accuracy(self) -> str:
