@@ -13,8 +13,8 @@ from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vlmkit import Ask, Ballot, Choose, Classify, Image, Letter, Likelihood, Prediction, Ranking, Reply
-from vlmkit.errors import SpecError, StrategyError, UnknownNameError
+from vlmkit import Ballot, Choose, Classify, Image, Letter, Likelihood, Prediction, Ranking, Reply
+from vlmkit.errors import SpecError, UnknownNameError
 from vlmkit.parsers import ballot_from_reply
 from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.aggregators import Borda, TopK, Vote, Winners
@@ -263,11 +263,6 @@ def test_the_trace_tells_of_every_round() -> None:
     first, last = prediction.trace
     assert (first.candidates, first.queries, first.survivors, first.none, first.invalid) == (12, 4, ("g", "j"), 1, 1)
     assert (last.candidates, last.queries, last.survivors) == (2, 1, ("g",))
-
-
-def test_a_free_question_is_refused() -> None:
-    with pytest.raises(StrategyError, match="use flat"):
-        next(DCI().solve(Ask(images=(PICTURE,), question="How many?")))
 
 
 def test_more_letters_than_the_alphabet_are_refused() -> None:

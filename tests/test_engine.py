@@ -8,7 +8,7 @@ from typing import ClassVar
 import PIL.Image
 import pytest
 from attrs import define, field, frozen
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmkit import Ask, Capability, Classify, Engine, Example, LabelSpace, Prediction, Ranking, Text, together
@@ -52,6 +52,7 @@ def predictions(engine: Engine, count: int, **settings):
     return [solved.prediction for solved in engine.solve(examples(count), LABELS, **settings)]
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 12), st.integers(1, 5))
 def test_results_come_in_order_whatever_the_window(count, in_flight):
     engine = Engine(DCI(group_size=4), ScriptedBackend(), in_flight=in_flight)

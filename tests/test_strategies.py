@@ -95,8 +95,9 @@ def test_flat_predicts_null_for_none_and_for_an_invalid_reply() -> None:
     assert (prediction.label, prediction.trace[0].invalid) == (None, 1)
 
 
-def test_flat_puts_a_free_question_as_it_stands() -> None:
-    prediction, [[query]] = drive(Flat(), QUESTION, ScriptedBackend(accuracy=1.0, truth={"memory": "three"}))
+@pytest.mark.parametrize("strategy", [Flat(), DCI()])
+def test_a_free_question_is_put_as_it_stands(strategy: Strategy) -> None:
+    prediction, [[query]] = drive(strategy, QUESTION, ScriptedBackend(accuracy=1.0, truth={"memory": "three"}))
     assert query == Generate(images=QUESTION.images, text="How many dots?")
     assert (prediction.label, prediction.text) == (None, "three")
 

@@ -28,8 +28,9 @@ from vlmkit import (
     Solving,
     Task,
 )
-from vlmkit.errors import SpecError, StrategyError, UnknownNameError
+from vlmkit.errors import SpecError, UnknownNameError
 from vlmkit_strategies.aggregators.winners import Winners
+from vlmkit_strategies.flat import Flat
 from vlmkit_strategies.grouping import Grouping, Similarity, partition
 
 Policy = Literal["scored", "paper", "june-2026"]
@@ -145,13 +146,14 @@ class DCI:
     def solve(self, task: Task) -> Solving:
         """Solve one task: a round of concurrent queries a level, then one last query.
 
+        A free question has no labels to divide and is put as it stands.
+
         Raises:
-            StrategyError: The task is a free question.
             SpecError: The aggregator leaves as many labels as it was given.
             DataError: The similarity file cannot be used.
         """
         if isinstance(task, Ask):
-            raise StrategyError("dci chooses among labels and cannot answer a free question", hint="use flat")
+            return (yield from Flat().solve(task))
         labels, rng = tuple(task.labels), task.rng()
         trace: tuple[Round, ...] = ()
         while len(labels) > self.group_size:
