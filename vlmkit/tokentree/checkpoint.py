@@ -60,13 +60,15 @@ class Checkpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a manifest says of the checkpoint: name, revision, weights, precision; not the device."""
+        """What a manifest says of the checkpoint: name, revision, weights, precision, device."""
         directory = Path(self.model)
+        device = self.torch_device
         return {
             "model": directory.name if directory.is_dir() else self.model,
             "revision": self.revision,
             "weights": weights_digest(directory) if directory.is_dir() else None,
             "dtype": str(self.torch_dtype).removeprefix("torch."),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         }
 
     def load_model(self) -> torch.nn.Module:
