@@ -70,7 +70,7 @@ class QwenFamily(HuggingFaceFamily):
         # Older releases of transformers leave the deep features of all pictures in one tensor.
         sizes = [picture.tokens for picture in pictures]
         deep = [
-            level.split(sizes) if isinstance(level, torch.Tensor) else level
+            torch.split(level, sizes) if isinstance(level, torch.Tensor) else level
             for level in getattr(out, "deepstack_features", None) or ()
         ]
         return [
