@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vlmkit.data.labels import read_labels
 from vlmkit.errors import DataError
 from vlmkit.registry import Builder, PluginHost, Spec
 from vlmkit_glyphs.commands import glyphs
@@ -90,12 +91,13 @@ def test_the_data_set_is_built_from_its_spec():
 
 
 @pytest.mark.parametrize("file_format", ["png", "jpeg", "webp"])
-def test_draw_writes_a_folder_for_each_label(tmp_path, file_format):
+def test_draw_writes_a_folder_for_each_label_with_a_picture_and_a_list_of_all(tmp_path, file_format):
     arguments = ["draw", str(tmp_path), "--labels", "7", "--images", "5", "--seed", "2", "--format", file_format]
     result = CliRunner().invoke(glyphs, arguments)
     assert result.exit_code == 0, result.output
     data = Glyphs(labels=7, images=5, seed=2)
-    assert {folder.name for folder in tmp_path.iterdir()} == set(data.labels.names)
+    assert {item.name for item in tmp_path.iterdir()} == {"labels.txt", *(example.target for example in data)}
+    assert read_labels(tmp_path / "labels.txt") == data.labels
     for example in data:
         with PIL.Image.open((tmp_path / example.target / example.id).with_suffix(f".{file_format}")) as picture:
             assert picture.format == file_format.upper()

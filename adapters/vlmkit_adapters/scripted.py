@@ -33,7 +33,8 @@ def _read_truth(truth: Path | Mapping[str, str] | None) -> Mapping[str, str] | N
     try:
         read = json.loads(truth.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"truth file {truth} cannot be read ({error})", hint="give a JSON object") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"truth file {truth} cannot be read ({reason})", hint="give a JSON object") from error
     if not isinstance(read, dict):
         raise DataError(f"truth file {truth} is not a JSON object", hint='write {"image": "label", ...}')
     return MappingProxyType(read)

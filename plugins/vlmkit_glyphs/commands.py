@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from vlmkit.errors import DataError
 from vlmkit_glyphs.training.recipe import Recipe
 
 
@@ -24,18 +25,27 @@ def glyphs() -> None:
 @click.option("--seed", default=0, show_default=True, help="Seed of labels, targets and pictures.")
 @click.option("--format", "file_format", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True)
 def draw(directory: Path, labels: int, images: int, seed: int, file_format: str) -> None:
-    """Write glyphs to DIRECTORY, one sub-folder for each label."""
+    """Draw pictures of glyphs into DIRECTORY.
+
+    A picture lies in the sub-folder that has the name of its label. DIRECTORY/labels.txt lists all labels, also those
+    without a picture: vlmkit run DIRECTORY --labels DIRECTORY/labels.txt
+    """
     import PIL.Image
 
     from vlmkit_glyphs.dataset import Glyphs
 
     data = Glyphs(labels=labels, images=images, seed=seed)
-    for name in data.labels.names:
-        (directory / name).mkdir(parents=True, exist_ok=True)
-    for example in data:
-        (picture,) = example.images
-        assert example.target is not None and isinstance(picture, PIL.Image.Image)
-        picture.save((directory / example.target / example.id).with_suffix(f".{file_format}"), quality=95)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "labels.txt").write_text("".join(f"{name}\n" for name in data.labels.names), encoding="utf-8")
+        for example in data:
+            (picture,) = example.images
+            assert example.target is not None and isinstance(picture, PIL.Image.Image)
+            path = directory / example.target / f"{Path(example.id).stem}.{file_format}"
+            path.parent.mkdir(exist_ok=True)
+            picture.save(path, quality=95)
+    except OSError as error:
+        raise DataError(f"{directory} cannot be written ({error.strerror})", hint="give another directory") from error
     click.echo(f"{len(data):,} pictures of {len(data.labels):,} labels in {directory}")
 
 

@@ -64,8 +64,9 @@ class Similarity:
                     names = next(csv.reader(lines), [])
                     matrix = np.loadtxt(lines, delimiter=",", ndmin=2)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            reason = getattr(error, "strerror", None) or error
             raise DataError(
-                f"similarity {path} cannot be read ({error})",
+                f"similarity {path} cannot be read ({reason})",
                 hint="give a .npz with the arrays names and similarity, or a .csv with a header of names",
             ) from error
         return cls(str(path), {name: row for row, name in enumerate(names)}, matrix)

@@ -35,13 +35,14 @@ class _Kind(click.Choice[str]):
 
 
 @click.command()
-@click.argument("kind", type=_Kind(list(PLURALS.values())))
+@click.argument("kind", metavar="KIND", type=_Kind(list(PLURALS.values())))
 @click.option("--json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def ls(context: click.Context, kind: str, json: bool) -> None:
     """List what is registered.
 
-    Shows names, options with their defaults, and who brings them.
+    KIND is adapters, strategies, aggregators, interventions, datasets or benchmarks. Shows names, options with their
+    defaults, and who brings them.
 
     Options of adapters and interventions are in the docs: looking them up would import torch.
     """

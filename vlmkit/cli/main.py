@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -13,7 +14,7 @@ from attrs import frozen
 
 from vlmkit import __version__
 from vlmkit.cli.output import error, warning
-from vlmkit.errors import PluginError, VlmkitError
+from vlmkit.errors import PluginError, UnknownNameError, VlmkitError
 from vlmkit.registry import PluginHost
 from vlmkit.registry.isolate import call_each
 
@@ -88,6 +89,19 @@ class Commands(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name, and the arguments left for it.
+
+        Raises:
+            UnknownNameError: There is no such command; near matches are in the hint.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            raise UnknownNameError("command", args[0], self.list_commands(ctx)) from None
+
 
 @click.group(
     cls=Commands,
@@ -114,17 +128,26 @@ def cli(context: click.Context, no_plugin: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 fine, 1 failures over the budget, 2 a wrong request, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # a closed one is None
         # File names that are not valid Unicode must not stop a report.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(arguments, prog_name="vlmkit", standalone_mode=False)
     except click.Abort:
         code = INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as asked:
+        asked.show()
+        code = 2
     except click.ClickException as problem:
         error(problem.format_message())
         code = 2
     except VlmkitError as problem:
         error(str(problem))
+        code = 2
+    except OSError as problem:  # runs report their own; what is left is the output
+        if problem.errno != errno.ENOSPC:
+            raise
+        error("the output cannot be written: no space is left; free space where it goes")
+        sys.stdout = None  # the interpreter would try again, and complain, at its end
         code = 2
     sys.exit(code if isinstance(code, int) else 0)

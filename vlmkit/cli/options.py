@@ -10,6 +10,7 @@ from typing import Any
 import click
 from attrs import frozen
 
+from vlmkit.data.text import TextFile
 from vlmkit.errors import UnknownNameError, UserError
 
 
@@ -56,10 +57,11 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
     """
     if path is None:
         return
+    file = TextFile(path, "config file", UserError)
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise UserError(f"config file {path} cannot be read ({problem})", hint="it must be TOML") from problem
+        settings = tomllib.loads(file.read())
+    except tomllib.TOMLDecodeError as problem:
+        raise file.wrong(f"broken TOML ({problem})", hint="mend it there") from None
     known = [
         parameter.name
         for parameter in context.command.params
@@ -72,5 +74,5 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
             raise UnknownNameError("key", key, (name.replace("_", "-") for name in known), where=str(path))
         if isinstance(value, dict | list):
             raise UserError(f"key {key} in {path} holds a {type(value).__name__}", hint="give a single value")
-        defaults[name] = value
+        defaults[name] = str(value)  # what the flag would say, so that 1.5 is no whole number here either
     context.default_map = {**(context.default_map or {}), **defaults}

@@ -19,12 +19,17 @@ def note(message: str) -> None:
 
 def warning(message: str) -> None:
     """Warn on stderr, in one line."""
-    click.secho(f"warning: {_one_line(message)}", err=True, fg="yellow")
+    click.secho(f"warning: {one_line(message)}", err=True, fg="yellow")
 
 
 def error(message: str) -> None:
     """Report an error on stderr, in one line."""
-    click.secho(f"error: {_one_line(message)}", err=True, fg="red")
+    click.secho(f"error: {one_line(message)}", err=True, fg="red")
+
+
+def one_line(message: str) -> str:
+    """Return the message without line breaks."""
+    return " ".join(message.split())
 
 
 def print_json(value: Any) -> None:
@@ -52,7 +57,3 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     for row in rows:
         made.add_row(*row)
     return made
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())

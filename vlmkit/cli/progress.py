@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from vlmkit.cli.output import console, note
+from vlmkit.cli.report import reason
 from vlmkit.runs import Record, Tally
 
 FAILURES_SHOWN = 5
@@ -52,7 +53,7 @@ class RunProgress:
         self._tally.add(record)
         self._bar.update(self._task, advance=1, accuracy=self._accuracy)
         if record.error is not None and self._tally.failed <= FAILURES_SHOWN:
-            self._say(f"failed: {record.id}: {record.error.message}")
+            self._say(f"failed: {record.id}: {reason(record.error, record.id)}")
             if self._tally.failed == FAILURES_SHOWN:
                 self._say("further failures are not shown here")
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from rich.table import Table
 
-from vlmkit.cli.output import table
+from vlmkit.cli.output import one_line, table
 from vlmkit.runs import Record
+from vlmkit.runs.record import Failure
 
 PREDICTIONS_SHOWN = 50
 """Predictions that are printed where there is no target to judge them by; all are in ``predictions.jsonl``."""
@@ -41,9 +42,14 @@ def predictions_table(records: Iterable[Record]) -> Table:
     return table(("id", "prediction", "score"), (_prediction(record) for record in islice(records, PREDICTIONS_SHOWN)))
 
 
+def reason(failure: Failure, example: str) -> str:
+    """Return in one line why an example failed, to stand beside its id, with which errors about pictures begin."""
+    return one_line(failure.message).removeprefix(f"image {example}: ")
+
+
 def _prediction(record: Record) -> tuple[str, str, str]:
     if record.error is not None:
-        return record.id, f"failed: {record.error.message}", ""
+        return record.id, f"failed: {reason(record.error, record.id)}", ""
     if record.text is not None:
         return record.id, record.text, ""
     score = next((score for name, score in record.ranking if name == record.label and score is not None), None)

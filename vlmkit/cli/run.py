@@ -38,7 +38,7 @@ from vlmkit.runs.manifest import manifest
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Solve the first N examples only.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--device", help="Device for the weights: cuda, cuda:1, cpu.")
-@click.option("--dtype", help="Precision of the weights: float32, bfloat16.")
+@click.option("--dtype", help="Precision of the weights: float32, bfloat16, float16.")
 @click.option("--revision", help="Branch, tag or commit of a model on the hub.")
 @click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run.")
 @click.option(
@@ -84,7 +84,7 @@ def run(
 
     say = (lambda message: None) if quiet else note
     plugins = session(context).plugins
-    spec = dataset_spec(data)
+    spec = dataset_spec(data, plugins.registry)
     dataset = Builder(plugins.registry).dataset(spec)
     space = dataset.labels if labels is None else read_labels(labels)
     with Pipeline(
@@ -102,9 +102,9 @@ def run(
     ) as pipeline:
         survey = Survey.of(islice(dataset, limit), space)
         if space.collisions:
-            warning(
-                f"{len(space.collisions)} groups of labels differ in case or outer blanks only: {space.collisions[0]}"
-            )
+            more = f" (and {len(space.collisions) - 1:,} more such groups)" if len(space.collisions) > 1 else ""
+            alike = ", ".join(map(repr, space.collisions[0]))
+            warning(f"these labels differ in case or outer blanks only: {alike}{more}")
         identity = fingerprint(
             backend=pipeline.backend,
             strategy=pipeline.strategy,

@@ -50,11 +50,11 @@ class Pipeline:
 
     def __init__(
         self,
-        model: str | Backend = "tiny",
+        model: str | Path | Backend = "tiny",
         strategy: str | Strategy = "dci:group_size=20",
         *,
         seed: int = 0,
-        prompt: str | Prompt | None = None,
+        prompt: str | Path | Prompt | None = None,
         device: str | None = None,
         dtype: str | None = None,
         trust_remote_code: bool = False,
@@ -65,14 +65,14 @@ class Pipeline:
     ) -> None:
         builder = Builder((plugins or _installed()).registry)
         self.seed = seed
-        self.prompt = named_prompt(prompt) if isinstance(prompt, str) else prompt or default_prompt()
+        self.prompt = named_prompt(str(prompt)) if isinstance(prompt, str | Path) else prompt or default_prompt()
         self.strategy = builder.strategy(strategy)
-        self._owns_backend = isinstance(model, str)
+        self._owns_backend = isinstance(model, str | Path)
         self.backend: Backend = (
             build_backend(
-                model, builder, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision
+                str(model), builder, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision
             )
-            if isinstance(model, str)
+            if isinstance(model, str | Path)
             else model
         )
         check_capabilities(self.strategy, self.backend)

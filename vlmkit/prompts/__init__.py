@@ -55,13 +55,13 @@ class Prompt:
     name: str = "inline"
 
     def __attrs_post_init__(self) -> None:
-        probes = [_Probe(f"probe-label-{index}-of-two") for index in range(2)]
+        probes = [_Probe(f"Probe {index} of two, aB") for index in range(2)]
         for letters in (False, True):
             text = self.render(probes, allow_none=True, letters=letters)
             for probe in probes:
                 if probe.name not in text:
                     raise PromptError(
-                        f"prompt {self.name} does not show the options",
+                        f"prompt {self.name} does not show every option as it is",
                         hint="loop over options and print {{ option.name }}",
                     )
 
@@ -75,7 +75,8 @@ class Prompt:
         try:
             return cls(path.read_text(encoding="utf-8-sig"), name=path.name)
         except (OSError, UnicodeDecodeError) as error:
-            raise PromptError(f"prompt file {path} cannot be read ({error})", hint="give a UTF-8 text file") from error
+            reason = getattr(error, "strerror", None) or error
+            raise PromptError(f"prompt file {path} cannot be read ({reason})", hint="give a UTF-8 text file") from error
 
     def render(self, options: Sequence[_Option], *, allow_none: bool = False, letters: bool = False) -> str:
         """Return the question's text, without images and chat template.

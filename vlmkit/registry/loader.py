@@ -50,7 +50,7 @@ class PluginHost:
     """The loaded plugins, the registry that they filled, and their hooks.
 
     Args:
-        plugins: Every entry point found, sound or broken, by name.
+        plugins: Every entry point found, sound or broken, the built-in ones first, by name.
         registry: What the sound ones registered.
         manager: The pluggy manager; ``host.manager.hook`` calls hooks.
     """
@@ -72,7 +72,8 @@ class PluginHost:
         """
         points = sorted(
             entry_points(group=GROUP) if found is None else found,
-            key=lambda point: (point.name, _distribution(point)[0]),
+            # The built-in ones first: whoever takes one of their names is left out, not they.
+            key=lambda point: (_distribution(point)[0] != "vlmkit", point.name, _distribution(point)[0]),
         )
         blocked = set(blocked)
         for name in blocked - {point.name for point in points}:
@@ -116,7 +117,7 @@ def _load(point: EntryPoint, before: list[Plugin], manager: pluggy.PluginManager
                 )(registry=registry.owned_by(plugin.owner))
         callers = manager.get_hookcallers(registered) or []
         return evolve(plugin, hooks=tuple(sorted(caller.name for caller in callers)))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module may be a script that exits
         if manager.has_plugin(point.name):
             manager.unregister(name=point.name)
         registry.remove_owner(plugin.owner)
@@ -126,13 +127,15 @@ def _load(point: EntryPoint, before: list[Plugin], manager: pluggy.PluginManager
 
 
 def _check_hooks(plugin: Plugin, registered: object) -> None:
-    """Refuse misspelt hooks, which pluggy would ignore.
+    """Refuse misspelt and unmarked hooks, which pluggy would ignore.
 
     Raises:
-        PluginError: An implementation has the name of no hook.
+        PluginError: An implementation has the name of no hook, or a function of a hook's name is no implementation.
     """
     known = [name for name in vars(hooks) if name.startswith("vlmkit_")]
     for name, value in inspect.getmembers(registered):
         if hasattr(value, "vlmkit_impl") and name not in known:
             near = UnknownNameError("hook", name, known)
             raise PluginError(plugin.owner, near.message, hint=near.hint)
+        if name in known and not hasattr(value, "vlmkit_impl"):
+            raise PluginError(plugin.owner, f"{name} is not marked as a hook", hint="put @vlmkit.hookimpl above it")

@@ -6,20 +6,20 @@ import os
 from pathlib import Path
 
 from vlmkit.data.images import is_image_file
-from vlmkit.errors import DataError
+from vlmkit.errors import DataError, UserError
+from vlmkit.registry.registry import Registry
 from vlmkit.registry.spec import Spec
 
 _LISTS = (".csv", ".jsonl")
 
 
-def dataset_spec(text: str) -> Spec:
+def dataset_spec(text: str, registry: Registry) -> Spec:
     """Return the data set that ``text`` stands for: a path that exists comes first, then a registered spec.
 
     A CSV or JSONL file is a ``manifest``; every other path is a ``folder``, which also takes a single picture.
 
     Raises:
-        DataError: It looks like a path, but nothing is there.
-        SpecError: It is neither a path nor a spec.
+        DataError: Nothing is there, and it is no spec of a registered data set either.
     """
     if os.path.exists(text):
         is_list = Path(text).suffix.lower() in _LISTS and not os.path.isdir(text)
@@ -27,4 +27,9 @@ def dataset_spec(text: str) -> Spec:
     head = text.partition(":")[0]
     if "/" in head or Path(head).suffix.lower() in _LISTS or is_image_file(Path(head)):
         raise DataError(f"there is no file or folder {text}", hint="check the path")
-    return Spec.parse(text)
+    try:
+        spec = Spec.parse(text)
+        registry.get("dataset", spec.name)
+    except UserError as error:
+        raise DataError(f"there is no file or folder {text}, and {error.message}", hint=error.hint) from None
+    return spec

@@ -143,7 +143,8 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{path} cannot be read ({error})", hint="give another --output") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RunDirectoryError(f"{path} cannot be read ({reason})", hint="give another --output") from error
     if not isinstance(value, dict):
         raise RunDirectoryError(f"{path} holds no JSON object", hint="give another --output")
     return value

@@ -9,6 +9,7 @@ from typing import Any
 
 from vlmkit.errors import RunDirectoryError
 from vlmkit.runs.directory import read_manifest, read_results
+from vlmkit.runs.files import disk_errors
 
 
 def default_directory(
@@ -23,17 +24,21 @@ def default_directory(
         name: End of a new directory's name, after the time.
         root: Where run directories lie.
         fresh: Whether to name a new one in any case.
+
+    Raises:
+        RunDirectoryError: ``root`` cannot be read.
     """
-    if not fresh:
-        for path in sorted(root.glob("*/"), key=lambda path: path.name, reverse=True):
-            if _continues(path, fingerprint):
-                return path
-    stem = path = root / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
-    attempt = 1
-    while path.exists():
-        attempt += 1
-        path = stem.with_name(f"{stem.name}-{attempt}")
-    return path
+    with disk_errors(root):
+        if not fresh:
+            for path in sorted(root.glob("*/"), key=lambda path: path.name, reverse=True):
+                if _continues(path, fingerprint):
+                    return path
+        stem = path = root / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+        attempt = 1
+        while path.exists():
+            attempt += 1
+            path = stem.with_name(f"{stem.name}-{attempt}")
+        return path
 
 
 def _continues(path: Path, fingerprint: Mapping[str, Any]) -> bool:

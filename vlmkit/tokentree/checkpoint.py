@@ -43,9 +43,11 @@ class Checkpoint:
         try:
             wanted = self.torch_device
         except RuntimeError:
-            raise ModelError(f"unknown device {self.device!r}", hint="use cpu, cuda or cuda:N") from None
-        if wanted.type == "cuda" and not torch.cuda.is_available():
-            raise ModelError("device cuda was asked for, but there is none", hint="use --device cpu")
+            wanted = None
+        if wanted is None or wanted.type not in ("cpu", "cuda"):
+            raise ModelError(f"unknown device {self.device!r}", hint="use cpu, cuda or cuda:N")
+        if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+            raise ModelError(f"device {wanted} was asked for, but there is none", hint="use --device cpu")
 
     @property
     def torch_device(self) -> torch.device:
@@ -75,24 +77,34 @@ class Checkpoint:
         """Load the weights, from safetensors only, with tree attention in the language model.
 
         Raises:
-            ModelError: They cannot be loaded.
+            ModelError: They cannot be loaded, or some are missing or of another shape than the configuration says.
         """
         from transformers import AutoModelForImageTextToText
 
         register_attention()
+        model: torch.nn.Module
         try:
-            with _no_progress_bar():
-                model: torch.nn.Module = AutoModelForImageTextToText.from_pretrained(
+            with _quiet():
+                model, found = AutoModelForImageTextToText.from_pretrained(
                     self.model,
                     dtype=self.torch_dtype,
                     attn_implementation={"text_config": ATTENTION, "vision_config": "sdpa"},
                     use_safetensors=True,
+                    output_loading_info=True,
                     **self._options,
                 )
-        except (OSError, ValueError, ImportError) as error:
+        except Exception as error:  # on damaged files the loaders raise nearly anything
+            # Which shapes do not fit, transformers says in its report alone.
+            unfit = "ignore_mismatched_sizes" in str(error)
+            reason = "its weights do not fit its config.json" if unfit else _first_line(error)
             raise ModelError(
-                f"model {self.model} cannot be loaded: {_first_line(error)}", hint="see vlmkit doctor"
+                f"model {self.model} cannot be loaded: {reason}", hint="if its files are damaged, download it again"
             ) from error
+        if found["missing_keys"]:  # transformers fills them with random numbers and goes on
+            raise ModelError(
+                f"model {self.model} lacks {len(found['missing_keys']):,} weights, such as {min(found['missing_keys'])}",
+                hint="download it again",
+            )
         return model.to(self.torch_device).eval()
 
     def load_processor(self) -> Any:
@@ -105,11 +117,14 @@ class Checkpoint:
 
         try:
             processor = AutoProcessor.from_pretrained(self.model, **self._options)
-        except (OSError, ValueError, ImportError) as error:
+        except Exception as error:  # on damaged files the loaders raise nearly anything
             raise ModelError(
                 f"the processor of model {self.model} cannot be loaded: {_first_line(error)}",
                 hint="the directory needs tokenizer, preprocessor and chat template files",
             ) from error
+        # Without files transformers makes a tokenizer of special tokens alone.
+        if len(processor.tokenizer) <= len(processor.tokenizer.all_special_ids):
+            raise ModelError(f"model {self.model} has no tokenizer", hint="its directory needs a tokenizer.json")
         if getattr(processor, "chat_template", None) is None:
             raise ModelError(f"model {self.model} has no chat template", hint="use an instruction-tuned checkpoint")
         return processor
@@ -136,15 +151,17 @@ def weights_digest(directory: Path) -> str:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers' own bar off the terminal, where the run's bar is."""
+def _quiet() -> Iterator[None]:
+    """Keep transformers' own bar and report off the terminal, where the run's bar is."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 

@@ -19,7 +19,9 @@ NONE_NAME = "None"
 
 
 def _checked_name(_: object, __: object, name: str) -> None:
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str):
+        raise LabelError(f"label {name!r} is no text", hint="write it as a text")
+    if not name.strip():
         raise LabelError("a label is empty", hint="remove it or give it a name")
     if len(name) > MAX_LABEL_LENGTH:
         raise LabelError(
