@@ -99,8 +99,9 @@ class Checkpoint:
                 f"model {self.model} cannot be loaded: {reason}", hint="if its files are damaged, download it again"
             ) from error
         if found["missing_keys"]:  # transformers fills them with random numbers and goes on
+            missing = sorted(found["missing_keys"])
             raise ModelError(
-                f"model {self.model} lacks {len(found['missing_keys']):,} weights, such as {min(found['missing_keys'])}",
+                f"model {self.model} lacks weights: {missing[0]} and {len(missing) - 1:,} more",
                 hint="download it again",
             )
         return model.to(self.torch_device).eval()
