@@ -199,7 +199,7 @@ def test_failures_are_shown_and_counted_against_the_budget(vlmkit_here, tmp_path
     )
     result = vlmkit_here(*command)
     assert result.returncode == 1
-    assert "failed: 001: image 001" in result.stderr and "failed: 002: no answer about blue" in result.stderr
+    assert "failed: 001: it is not a picture" in result.stderr and "failed: 002: no answer about blue" in result.stderr
     assert "error: 3 of 10 examples failed, more than --max-failures 1% allows" in result.stderr
     assert "7 of 10" in result.stdout
     assert vlmkit_here(*command, "--max-failures", "2").returncode == 1
@@ -227,7 +227,7 @@ def test_at_most_five_failures_are_named(vlmkit_here):
         (("--limit", "0"), "--limit"),
         (("--max-failures", "many"), "neither a number of examples nor a percentage"),
         (("--modle", "x"), "--modle"),
-        (("--config", "missing.toml"), "config file missing.toml cannot be read"),
+        (("--config", "missing.toml"), "config file missing.toml: there is no such file"),
     ],
 )
 def test_a_wrong_request_is_one_line(vlmkit_here, arguments, told):
@@ -239,7 +239,25 @@ def test_wrong_data_is_one_line(vlmkit_here, tmp_path):
     assert "example '002' has the target 'blue'" in one_line(vlmkit_here(*COLOURS, "--labels", "labels.txt"))
     told = one_line(vlmkit_here("run", "colours:odd=true", "--strategy", "whole", "--model", "colours"))
     assert "'rad', which is none of the 6 labels; did you mean 'red'?" in told
-    assert "coulours" in one_line(vlmkit_here("run", "coulours", "--strategy", "whole", "--model", "colours"))
+    told = one_line(vlmkit_here("run", "coulours", "--strategy", "whole", "--model", "colours"))
+    assert "there is no file or folder coulours, and unknown dataset 'coulours'; did you mean colours?" in told
+
+
+def test_a_command_alone_shows_its_help_and_an_unknown_one_what_is_near(vlmkit_here):
+    for command, listed in (((), "doctor"), (("glyphs",), "draw")):
+        result = vlmkit_here(*command)
+        assert result.returncode == 2
+        assert result.stderr.startswith("Usage: vlmkit") and listed in result.stderr
+    assert "unknown command 'rnu'; did you mean run?" in one_line(vlmkit_here("rnu"))
+
+
+@pytest.mark.parametrize(("redirect", "code", "told"), [(">/dev/full", 2, "no space is left"), (">&-", 0, "")])
+def test_an_output_that_takes_nothing_is_no_traceback(toy, tmp_path, environment, redirect, code, told):
+    command = f"{sys.executable} -m vlmkit {' '.join(COLOURS)} {redirect}"
+    result = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == code
+    assert told in result.stderr and "Traceback" not in result.stderr
+    assert json.loads((only_run(tmp_path) / "results.json").read_text())["status"] == "success"
 
 
 def test_precedence_is_default_file_environment_flag(vlmkit_here, tmp_path):
@@ -259,10 +277,11 @@ def test_precedence_is_default_file_environment_flag(vlmkit_here, tmp_path):
     ("content", "told"),
     [
         ('modle = "x"', "unknown key 'modle' in wrong.toml; did you mean model?"),
-        ("= 3", "wrong.toml cannot be read"),
+        ("= 3", "wrong.toml: broken TOML"),
         ("[run]\nseed = 3", "unknown key 'run'"),
         ("seed = [1]", "key seed in wrong.toml holds a list"),
         ('limit = "all"', "'all' is not a valid integer"),
+        ("seed = 1.5", "'1.5' is not a valid integer"),
     ],
 )
 def test_a_wrong_config_file_is_one_line(vlmkit_here, tmp_path, content, told):
@@ -319,6 +338,15 @@ def test_a_broken_plugin_is_shown_and_stops_nothing(vlmkit, toy, install_plugin)
     assert vlmkit("--no-plugin", "rotten", *COLOURS).stderr == ""
     assert vlmkit(*COLOURS, VLMKIT_NO_PLUGIN="rotten").stderr == ""
     assert "unknown plugin 'rotte'; did you mean rotten?" in one_line(vlmkit("--no-plugin", "rotte", *COLOURS))
+
+
+def test_a_plugin_cannot_take_a_built_in_name(vlmkit, install_plugin):
+    register = "from vlmkit import hookimpl\n@hookimpl\ndef vlmkit_register(registry):\n"
+    install_plugin("aaa", register + "    registry.strategy('dci', 'aaa:Mine', summary='mine')\n")
+    assert "strategy 'dci' is already registered by strategies (vlmkit " in vlmkit("plugins").stderr
+    result = vlmkit("run", "glyphs:images=2", "--model", "scripted")
+    assert result.returncode == 0 and "2 of 2" in result.stdout
+    assert result.stderr.startswith("warning: plugin aaa (aaa-dist 1.0): strategy 'dci'")
 
 
 def test_observers_see_a_run_and_cannot_stop_it(vlmkit, toy, install_plugin):

@@ -11,17 +11,23 @@ from hypothesis import strategies as st
 import vlmkit_datasets
 from vlmkit.contracts import Dataset
 from vlmkit.data.images import open_image
-from vlmkit.errors import DataError, ImageError, SpecError
+from vlmkit.errors import DataError, ImageError
 from vlmkit.registry import Builder, Registry, Spec
 from vlmkit.registry.source import dataset_spec
 from vlmkit_datasets.folder import Folder
 
 
 @pytest.fixture(scope="module")
-def build():
-    registry = Registry("datasets")
-    vlmkit_datasets.vlmkit_register(registry)
-    return lambda data: Builder(registry).dataset(dataset_spec(str(data)))
+def registry():
+    made = Registry("datasets")
+    vlmkit_datasets.vlmkit_register(made)
+    made.dataset("glyphs", "vlmkit_glyphs.dataset:Glyphs", summary="Drawn")
+    return made
+
+
+@pytest.fixture(scope="module")
+def build(registry):
+    return lambda data: Builder(registry).dataset(dataset_spec(str(data), registry))
 
 
 def picture(path):
@@ -205,7 +211,7 @@ def test_a_missing_picture_is_not_the_manifests_mistake(build, tmp_path):
         open_image(example.images[0], name=example.id)
 
 
-def test_what_data_means(tmp_path, monkeypatch):
+def test_what_data_means(registry, tmp_path, monkeypatch):
     monkeypatch.chdir(pictures(tmp_path, "pics/a.png"))
     (tmp_path / "list.csv").touch()
     (tmp_path / "LIST.JSONL").touch()
@@ -215,15 +221,14 @@ def test_what_data_means(tmp_path, monkeypatch):
         "list.csv": "manifest",
         "LIST.JSONL": "manifest",
     }.items():
-        assert dataset_spec(text) == Spec(name, {"path": text})
-    for text in ("glyphs", "glyphs:labels=200,images=100", "folder:path=pics", "hf:path=org/name"):
-        assert dataset_spec(text) == Spec.parse(text)
-    for text in ("absent.png", "absent.csv", "absent.jsonl", "./absent", "absent/"):
+        assert dataset_spec(text, registry) == Spec(name, {"path": text})
+    for text in ("glyphs", "glyphs:labels=200,images=100", "folder:path=pics"):
+        assert dataset_spec(text, registry) == Spec.parse(text)
+    for text in ("absent.png", "absent.csv", "absent.jsonl", "./absent", "absent/", "absent", "my pictures", ""):
         with pytest.raises(DataError, match="there is no file or folder"):
-            dataset_spec(text)
-    for text in ("", "my pictures"):
-        with pytest.raises(SpecError):
-            dataset_spec(text)
+            dataset_spec(text, registry)
+    with pytest.raises(DataError, match="no file or folder glyph, and unknown dataset 'glyph'; did you mean glyphs"):
+        dataset_spec("glyph", registry)
 
 
 def test_registering_imports_nothing_heavy():

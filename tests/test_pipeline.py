@@ -2,13 +2,15 @@
 
 import io
 import json
+from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 
 from vlmkit import Example, LabelSpace, Pipeline
 from vlmkit.engine.models import build_backend
-from vlmkit.errors import CapabilityError, ImageError, ModelError, UnknownNameError
+from vlmkit.errors import CapabilityError, ImageError, LabelError, ModelError, UnknownNameError
 from vlmkit.registry import Builder
 
 NAMES = ["red", "green", "blue"]
@@ -55,6 +57,13 @@ def test_a_question_is_answered_in_text(pipeline):
     assert prediction.text == "a reply to What is this?"
 
 
+def test_what_is_no_picture_or_no_label_is_said(pipeline):
+    with pytest.raises(ImageError, match="image 0: ndarray is no picture; give a path, encoded bytes or a PIL"):
+        list(pipeline.classify([np.zeros((4, 4, 3))], NAMES))
+    with pytest.raises(LabelError, match="label 1 is no text"):
+        list(pipeline.classify(picture((200, 0, 0)), [1, 2]))
+
+
 def test_a_broken_picture_raises_in_classify_and_is_a_record_in_solve(pipeline):
     with pytest.raises(ImageError):
         list(pipeline.classify([b"no picture"], NAMES))
@@ -94,6 +103,15 @@ def test_a_checkpoint_directory_is_given_to_the_adapter_of_its_type(toy_host, tm
     path = checkpoint(tmp_path / "model", json.dumps({"model_type": "colour_vl"}), "model.safetensors")
     backend = build_backend(path, Builder(toy_host.registry), device="cuda", dtype="float32")
     assert backend.identity == {"model": path, "fail": None, "device": "cuda"}
+
+
+def test_model_and_prompt_may_be_paths(toy_host, tmp_path):
+    path = checkpoint(tmp_path / "model", json.dumps({"model_type": "colour_vl"}), "model.safetensors")
+    prompt = tmp_path / "mine.jinja"
+    prompt.write_text("{% for option in options %}{{ option.name }}{% endfor %}", encoding="utf-8")
+    with Pipeline(Path(path), "whole", prompt=prompt, plugins=toy_host) as pipeline:
+        assert pipeline.backend.identity["model"] == path
+        assert pipeline.prompt.name == "mine.jinja"
 
 
 def test_an_adapter_spec_is_built_with_its_options(toy_host):

@@ -54,18 +54,22 @@ def test_broken_plugins_are_kept_with_their_error_and_the_others_load(plugin) ->
             plugin("raises", good("left").replace('summary="of a test")', 'summary="")\n    1 / 0')),
             plugin("misspelt", good("typo").replace("vlmkit_register", "vlmkit_registr")),
             plugin("arguments", good("args").replace("(registry)", "(registry, colour)")),
+            plugin("unmarked", good("plain").replace("@hookimpl\n", "")),
+            plugin("script", "raise SystemExit(3)"),
             EntryPoint("absent", "vlmkit_absent_module", "vlmkit"),
             plugin("good", good("mine")),
         ]
     )
     errors = {failed.name: str(failed.error) for failed in host.failures}
-    assert errors.keys() == {"missing", "torn", "raises", "misspelt", "arguments", "absent"}
+    assert errors.keys() == {"missing", "torn", "raises", "misspelt", "arguments", "unmarked", "script", "absent"}
     assert all(isinstance(failed.error, PluginError) for failed in host.failures)
     assert "ModuleNotFoundError: No module named 'vlmkit_no_such_module'" in errors["missing"]
     assert "SyntaxError" in errors["torn"]
     assert "ZeroDivisionError" in errors["raises"]
     assert "unknown hook 'vlmkit_registr'; did you mean vlmkit_register or" in errors["misspelt"]
     assert "colour" in errors["arguments"]
+    assert "vlmkit_register is not marked as a hook; put @vlmkit.hookimpl above it" in errors["unmarked"]
+    assert "SystemExit: 3" in errors["script"]
     assert [entry.name for entry in host.registry.entries("strategy")] == ["mine"]
     assert host.registry.get("strategy", "mine").owner == "good (no distribution ?)"
     assert host.registry.get("strategy", "mine").load() is Flat

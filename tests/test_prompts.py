@@ -63,6 +63,7 @@ def test_a_name_wins_over_a_file_and_a_file_is_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("template", "says"),
     [
+        ("{% for option in options %}{{ option.name | lower }}{% endfor %}", "does not show every option as it is"),
         ("Which is it?", "does not show every option as it is"),
         ("{% for", "is not a jinja2 template"),
         ("{{ labels }}", "'labels' is undefined"),

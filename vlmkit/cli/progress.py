@@ -9,7 +9,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from vlmkit.cli.output import console, note
+from vlmkit.cli.output import console, note, one_line
 from vlmkit.cli.report import reason
 from vlmkit.runs import Record, Tally
 
@@ -53,7 +53,7 @@ class RunProgress:
         self._tally.add(record)
         self._bar.update(self._task, advance=1, accuracy=self._accuracy)
         if record.error is not None and self._tally.failed <= FAILURES_SHOWN:
-            self._say(f"failed: {record.id}: {reason(record.error, record.id)}")
+            self._say(f"failed: {one_line(record.id)}: {reason(record.error, record.id)}")
             if self._tally.failed == FAILURES_SHOWN:
                 self._say("further failures are not shown here")
 

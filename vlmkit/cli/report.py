@@ -44,7 +44,7 @@ def predictions_table(records: Iterable[Record]) -> Table:
 
 def reason(failure: Failure, example: str) -> str:
     """Return in one line why an example failed, to stand beside its id, with which errors about pictures begin."""
-    return one_line(failure.message).removeprefix(f"image {example}: ")
+    return one_line(failure.message.removeprefix(f"image {example}: "))
 
 
 def _prediction(record: Record) -> tuple[str, str, str]:

@@ -95,7 +95,7 @@ def _stream(source: Path | bytes, where: str) -> BinaryIO:
     """
     if not isinstance(source, Path | bytes):
         kind = type(source).__name__
-        raise ImageError(where, f"a {kind} is no picture", hint="give a path, encoded bytes or a PIL picture")
+        raise ImageError(where, f"{kind} is no picture", hint="give a path, encoded bytes or a PIL picture")
     try:
         if isinstance(source, bytes):
             size = len(source)

@@ -156,7 +156,9 @@ def _write_manifest(path: Path, manifest: Mapping[str, Any], *, fresh: bool) -> 
     if earlier is None:
         merged = {**manifest, "resumed": []}
     elif fresh:
-        raise RunDirectoryError(f"{path} already holds a run, which --fresh never overwrites", hint="give another")
+        raise RunDirectoryError(
+            f"{path} already holds a run, which --fresh never overwrites", hint="give another --output"
+        )
     else:
         changed = "; ".join(differences(earlier.get("fingerprint"), manifest["fingerprint"]))
         if changed:

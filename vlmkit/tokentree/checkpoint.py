@@ -93,6 +93,7 @@ class Checkpoint:
                     output_loading_info=True,
                     **self._options,
                 )
+            model.to(self.torch_device)  # which may be too small for it
         except Exception as error:  # on damaged files the loaders raise nearly anything
             # Which shapes do not fit, transformers says in its report alone.
             unfit = "ignore_mismatched_sizes" in str(error)
@@ -101,11 +102,12 @@ class Checkpoint:
                 f"model {self.model} cannot be loaded: {reason}", hint="if its files are damaged, download it again"
             ) from error
         if found["missing_keys"]:  # transformers fills them with random numbers and goes on
+            missing = sorted(found["missing_keys"])
             raise ModelError(
-                f"model {self.model} lacks {len(found['missing_keys']):,} weights, such as {min(found['missing_keys'])}",
+                f"model {self.model} lacks weights: {missing[0]} and {len(missing) - 1:,} more",
                 hint="download it again",
             )
-        return model.to(self.torch_device).eval()
+        return model.eval()
 
     def load_processor(self) -> Any:
         """Load tokenizer, image processor and chat template.
@@ -123,7 +125,8 @@ class Checkpoint:
                 hint="the directory needs tokenizer, preprocessor and chat template files",
             ) from error
         # Without files transformers makes a tokenizer of special tokens alone.
-        if len(processor.tokenizer) <= len(processor.tokenizer.all_special_ids):
+        tokenizer = getattr(processor, "tokenizer", None)
+        if tokenizer is None or len(tokenizer) <= len(tokenizer.all_special_ids):
             raise ModelError(f"model {self.model} has no tokenizer", hint="its directory needs a tokenizer.json")
         if getattr(processor, "chat_template", None) is None:
             raise ModelError(f"model {self.model} has no chat template", hint="use an instruction-tuned checkpoint")
