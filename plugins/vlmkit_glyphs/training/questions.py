@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
@@ -37,10 +37,16 @@ class Question:
 
 def ask(recipe: Recipe, options: int, rng: random.Random) -> Question:
     """Sample a question with at most ``options`` options; a level with fewer names is shown whole."""
-    glyph = rng.choice(_KINDS)
     level = rng.choice(_INNER_LEVELS) if rng.random() < recipe.share_inner else "leaf"
-    truth = getattr(glyph, level)
-    shown = _shortlist(glyph, level, options, recipe, rng)
+    if options < len(LEVELS[level]):
+        lineup = _lineup(level, options, recipe, rng)
+        # The right one is drawn after the list: were the others made to resemble it, the list would give it away.
+        truth, glyph = rng.choice(list(lineup.items()))
+        shown = list(lineup)
+    else:
+        glyph = rng.choice(_KINDS)
+        truth, shown = getattr(glyph, level), list(LEVELS[level])
+    rng.shuffle(shown)
     allow_none = rng.random() < recipe.share_none
     letters = rng.random() < recipe.share_letter
     if allow_none and rng.random() < 0.5:
@@ -52,22 +58,18 @@ def ask(recipe: Recipe, options: int, rng: random.Random) -> Question:
     return Question(glyph, text, answer)
 
 
-def _shortlist(glyph: Glyph, level: str, options: int, recipe: Recipe, rng: random.Random) -> list[str]:
-    """Choose names of one level, the right one among them, in random order."""
-    names = LEVELS[level]
-    if options < len(names):
-        # A dict, not a set: the order of a set of strings differs from process to process.
-        chosen = {getattr(glyph, level): None}
-        rivals = _rivals(glyph, recipe, rng)
-        while len(chosen) < options:
-            chosen[getattr(next(rivals), level)] = None
-        names = tuple(chosen)
-    return rng.sample(names, len(names))
-
-
-def _rivals(glyph: Glyph, recipe: Recipe, rng: random.Random) -> Iterator[Glyph]:
-    """Yield glyphs that share attributes with one; now and then the glyph itself."""
-    while True:
+def _lineup(level: str, options: int, recipe: Recipe, rng: random.Random) -> dict[str, Glyph]:
+    """Draw distinct names of one level with a glyph for each; many are near-misses of another one in the list."""
+    drawn: list[Glyph] = []
+    names: dict[str, Glyph] = {}
+    while len(names) < options:
         luck = rng.random()
         changes = 1 if luck < recipe.near_misses else 2 if luck < recipe.near_misses + recipe.far_misses else 3
-        yield evolve(glyph, **{name: rng.choice(_ATTRIBUTES[name]) for name in rng.sample(tuple(_ATTRIBUTES), changes)})
+        model = rng.choice(drawn or _KINDS)
+        other = evolve(
+            model, **{name: rng.choice(_ATTRIBUTES[name]) for name in rng.sample(tuple(_ATTRIBUTES), changes)}
+        )
+        drawn.append(other)
+        # A dict, not a set: the order of a set of strings differs from process to process.
+        names.setdefault(getattr(other, level), other)
+    return names
