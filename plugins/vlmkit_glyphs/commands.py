@@ -66,10 +66,15 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Model directory to write."
 )
+@click.option(
+    "--start",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Model directory of an earlier training, to go on from.",
+)
 @click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
 @click.option("--limit-minutes", type=click.FloatRange(min=0, min_open=True), help="Finish training within that time.")
 @_recipe_options
-def train(output: Path, device: str | None, limit_minutes: float | None, **numbers: Any) -> None:
+def train(output: Path, start: Path | None, device: str | None, limit_minutes: float | None, **numbers: Any) -> None:
     """Train the embedded model and write it as a Hugging Face model directory."""
     try:
         recipe = Recipe(**numbers)
@@ -77,4 +82,11 @@ def train(output: Path, device: str | None, limit_minutes: float | None, **numbe
         raise click.UsageError(str(error.args[0])) from None
     from vlmkit_glyphs.training.train import train as run
 
-    run(recipe, output, device=device, limit_minutes=limit_minutes, report=lambda line: click.echo(line, err=True))
+    run(
+        recipe,
+        output,
+        start=start,
+        device=device,
+        limit_minutes=limit_minutes,
+        report=lambda line: click.echo(line, err=True),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
@@ -15,6 +15,15 @@ from vlmkit_glyphs.training.recipe import Recipe
 
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {"colour": COLOURS, "texture": TEXTURES, "shape": SHAPES}
 _KINDS = tuple(GLYPHS.values())
+_KIN: Mapping[tuple[str, ...], float] = {
+    ("shape",): 0.45,
+    ("texture", "shape"): 0.25,
+    ("colour", "shape"): 0.15,
+    ("texture",): 0.1,
+    ("colour",): 0.05,
+}
+"""Which attributes the names of a kin list leave open, and how often."""
+
 _INNER_LEVELS = tuple(level for level in LEVELS if level != "leaf")
 _LABELS = {name: Label(name) for level in LEVELS.values() for name in level}
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -59,17 +68,36 @@ def ask(recipe: Recipe, options: int, rng: random.Random) -> Question:
 
 
 def _lineup(level: str, options: int, recipe: Recipe, rng: random.Random) -> dict[str, Glyph]:
-    """Draw distinct names of one level with a glyph for each; many are near-misses of another one in the list."""
+    """Draw distinct names of one level with a glyph for each: kin, or a mixed list with near-misses of each other."""
+    if rng.random() < recipe.share_kin:
+        return _kin(level, options, rng)
     drawn: list[Glyph] = []
     names: dict[str, Glyph] = {}
     while len(names) < options:
         luck = rng.random()
         changes = 1 if luck < recipe.near_misses else 2 if luck < recipe.near_misses + recipe.far_misses else 3
-        model = rng.choice(drawn or _KINDS)
-        other = evolve(
-            model, **{name: rng.choice(_ATTRIBUTES[name]) for name in rng.sample(tuple(_ATTRIBUTES), changes)}
-        )
+        other = _changed(rng.choice(drawn or _KINDS), rng.sample(tuple(_ATTRIBUTES), changes), rng)
         drawn.append(other)
         # A dict, not a set: the order of a set of strings differs from process to process.
         names.setdefault(getattr(other, level), other)
     return names
+
+
+def _kin(level: str, options: int, rng: random.Random) -> dict[str, Glyph]:
+    """Draw names that differ in one or two attributes alone, so that nothing but the picture tells them apart.
+
+    Shape is the hardest to see and comes last in a label, where a mixed list has seldom left it open.
+    """
+    ancestor = rng.choice(_KINDS)
+    (open_attributes,) = rng.choices(tuple(_KIN), weights=tuple(_KIN.values()))
+    names: dict[str, Glyph] = {}
+    for _ in range(4 * options):
+        other = _changed(ancestor, open_attributes, rng)
+        names.setdefault(getattr(other, level), other)
+        if len(names) == options:
+            break
+    return names
+
+
+def _changed(glyph: Glyph, attributes: Sequence[str], rng: random.Random) -> Glyph:
+    return evolve(glyph, **{name: rng.choice(_ATTRIBUTES[name]) for name in attributes})

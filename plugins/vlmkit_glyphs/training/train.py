@@ -49,6 +49,7 @@ def train(
     recipe: Recipe,
     output: Path,
     *,
+    start: Path | None = None,
     device: str | None = None,
     limit_minutes: float | None = None,
     report: Callable[[str], None] = print,
@@ -60,6 +61,7 @@ def train(
     Args:
         recipe: What to train on and for how long.
         output: Directory to write to; made where it is missing.
+        start: Model directory of an earlier training, to go on from its weights.
         device: A torch device; by default CUDA where there is one, else the CPU.
         limit_minutes: Finish within that time: the schedule then runs by the clock where that is faster.
         report: Receives one line every 100 steps.
@@ -69,7 +71,10 @@ def train(
         torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(recipe.seed)
     processor = build_processor()
-    model = build_model(processor.tokenizer).to(place).train()
+    model = build_model(processor.tokenizer)
+    if start is not None:
+        model.load_state_dict(type(model).from_pretrained(start).state_dict())
+    model = model.to(place).train()
     report(f"{model.num_parameters():,} parameters, {len(processor.tokenizer)} tokens, on {place}")
     started = time.monotonic()
     pictures = Pictures.drawn(processor, each=recipe.images_per_leaf, seed=recipe.seed, device=place)
@@ -80,6 +85,7 @@ def train(
     processor.save_pretrained(output)
     facts = {
         "recipe": asdict(recipe),
+        "start": None if start is None else json.loads((start / "training.json").read_text(encoding="utf-8")),
         "steps_done": curve[-1].step,
         "seconds": round(time.monotonic() - started, 1),
         "device": torch.cuda.get_device_name(place)
@@ -139,7 +145,8 @@ class _Trainer:
 
     def _loss(self, progress: float, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the cross entropy at the answer tokens and the share of answers that are right as a whole."""
-        longest = min(self.recipe.max_options, round(4 + 2 * progress * (self.recipe.max_options - 4)))
+        grown = min(1.0, progress / self.recipe.growth) if self.recipe.growth else 1.0
+        longest = round(4 + grown * (self.recipe.max_options - 4))
         options = rng.randint(2, longest)
         questions = [ask(self.recipe, options, rng) for _ in range(self.recipe.batch_size)]
         images = self.pictures.of([question.glyph for question in questions], rng)
