@@ -46,7 +46,7 @@ def tasks(
         free_questions: Whether ``Ask`` tasks are among them.
     """
     about = {"images": st.tuples(images()), "id": st.text(max_size=8), "seed": st.integers(0, 2**32)}
-    classify = st.builds(Classify, labels=labels or label_spaces(), **about)
+    classify = st.builds(Classify, labels=label_spaces() if labels is None else labels, **about)
     return classify | st.builds(Ask, question=st.text(min_size=1), **about) if free_questions else classify
 
 
@@ -61,7 +61,7 @@ def ballots(
         options: Label spaces that are offered, none of them empty; by default small ones.
         scored: Whether ballots have scores; None mixes ballots with and without.
     """
-    names = draw(options or label_spaces(min_size=1, max_size=8)).names
+    names = draw(label_spaces(min_size=1, max_size=8) if options is None else options).names
     if draw(st.booleans()) if scored is None else scored:
         score = st.floats(-50.0, 0.0)
         scores = draw(st.lists(score, min_size=len(names), max_size=len(names)))

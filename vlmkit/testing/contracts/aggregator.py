@@ -36,9 +36,7 @@ def check_aggregator(aggregator: Aggregator) -> None:
 
 
 def _check_case(rules: Rules, aggregator: Aggregator, ballots: Sequence[Ballot], refused: Sequence[Ballot]) -> None:
-    given = list(ballots)
-    ranking = _aggregate(rules, aggregator, given)
-    rules.demand(given == list(ballots), "the ballots must be left as they are", "their list was changed")
+    ranking = _aggregate(rules, aggregator, ballots)
     offered = {name for ballot in ballots for name in ballot.options}
     unknown = [name for name in ranking.labels if name not in offered]
     rules.demand(not unknown, "only names from the ballots may be ranked", f"{unknown[:3]} were ranked")
@@ -53,8 +51,10 @@ def _check_case(rules: Rules, aggregator: Aggregator, ballots: Sequence[Ballot],
 
 
 def _aggregate(rules: Rules, aggregator: Aggregator, ballots: Sequence[Ballot]) -> Ranking:
+    given = list(ballots)
     with rules.no_error("any ballots must be aggregated"):
-        ranking = aggregator(ballots)
+        ranking = aggregator(given)
+    rules.demand(given == list(ballots), "the ballots must be left as they are", "their list was changed")
     rules.demand(isinstance(ranking, Ranking), "a Ranking must come back", f"a {type(ranking).__name__} came")
     return ranking
 
@@ -65,7 +65,7 @@ def _worth_aggregating(aggregator: Aggregator) -> Iterator[tuple[Ballot, ...]]:
         yield _ballots(Likelihood(), count)
     worded = _ballots(Reply(), 7)
     try:
-        aggregator(worded)
+        aggregator(list(worded))
     except StrategyError:
         return
     yield worded

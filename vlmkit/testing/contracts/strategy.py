@@ -67,16 +67,29 @@ def check_strategy(strategy: Strategy, *, free_questions: bool = False) -> None:
     if free_questions:
         tasks.append(Ask(images=_images(0), question="What is this?", id="question"))
     for refusals in (0.0, 0.5, 1.0):
-        alone = [list(_watch(rules, strategy, task, refusals)) for task in tasks]
-        again = [list(_watch(rules, strategy, task, refusals)) for task in tasks]
-        _compare(rules, tasks, alone, again, "the same task must be solved by the same steps")
-        abreast = _abreast([_watch(rules, strategy, task, refusals) for task in tasks])
-        _compare(rules, tasks, alone, abreast, "tasks solved at the same time must not change each other")
+        _check_tasks(rules, strategy, tasks, refusals)
+
+
+def _check_tasks(rules: Rules, strategy: Strategy, tasks: Sequence[Task], refusals: float) -> None:
+    """Solve the tasks one by one, again in the opposite order, and all at the same time."""
+
+    def watch(task: Task) -> Iterator[Step]:
+        return _watch(rules, strategy, task, refusals)
+
+    alone = [list(watch(task)) for task in tasks]
+    rule = "the same task must be solved by the same steps, whatever came before"
+    with rules.no_error(rule):
+        again = [list(watch(task)) for task in reversed(tasks)][::-1]
+    _compare(rules, tasks, alone, again, rule)
+    rule = "tasks solved at the same time must not change each other"
+    with rules.no_error(rule):
+        abreast = _abreast([watch(task) for task in tasks])
+    _compare(rules, tasks, alone, abreast, rule)
 
 
 def _classify(count: int, seed: int) -> Classify:
     labels = [f"label {number}" for number in range(count)]
-    return Classify(images=_images(seed), labels=labels, id=f"{count} labels", seed=seed)
+    return Classify(images=_images(seed), labels=labels[::-1] if seed else labels, id=f"{count} labels", seed=seed)
 
 
 def _images(shade: int) -> tuple[Image, ...]:
