@@ -1,1 +1,9 @@
-"""What plugin authors and vlmkit's own suite test with: small random models, made on the spot."""
+"""What plugin authors and vlmkit's own suite test with.
+
+Contract suites for strategies, aggregators and backends; ``vlmkit.testing.strategies`` generates values for hypothesis;
+``vlmkit.testing.models`` makes small random models on the spot.
+"""
+
+from vlmkit.testing.contracts import ContractError, check_aggregator, check_backend, check_strategy
+
+__all__ = ["ContractError", "check_aggregator", "check_backend", "check_strategy"]

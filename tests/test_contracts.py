@@ -1,0 +1,58 @@
+"""Everything registered keeps its contract, by the suites of ``vlmkit.testing``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from vlmkit.engine.models import build_backend
+from vlmkit.registry import Builder, PluginHost
+from vlmkit.testing import check_aggregator, check_backend, check_strategy
+from vlmkit.testing.models import RECIPES, small_checkpoint
+
+BUILDER = Builder(PluginHost.load().registry)
+
+
+def registered(kind: str) -> list:
+    return list(BUILDER.registry.entries(kind))
+
+
+SINGLE = [entry.name for entry in registered("strategy") if not entry.wraps]
+WRAPPED = [f"{entry.name}+{inner}" for entry in registered("strategy") if entry.wraps for inner in SINGLE]
+VARIED = [
+    "dci:policy=paper,group_size=3",
+    "dci:policy=june-2026,group_size=3",
+    "flat:readout=letter",
+    "flat:readout=text,allow_none=true",
+    "vote:aggregator=winners+dci:policy=paper,group_size=4",
+]
+MODEL_TYPES = sorted({name for entry in registered("adapter") for name in entry.model_types} & RECIPES.keys())
+
+
+@pytest.mark.parametrize("spec", [*SINGLE, *WRAPPED, *VARIED])
+def test_registered_strategies_keep_the_contract(spec):
+    check_strategy(BUILDER.strategy(spec), free_questions=True)
+
+
+@pytest.mark.parametrize("entry", registered("aggregator"), ids=lambda entry: entry.name)
+def test_registered_aggregators_keep_the_contract(entry):
+    check_aggregator(BUILDER.aggregator(entry.name))
+
+
+@pytest.mark.parametrize("spec", ["scripted", "scripted:none_rate=0.5,invalid_rate=0.5,order_bias=2"])
+def test_the_fake_keeps_the_contract(spec):
+    check_backend(build_backend(spec, BUILDER))
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_adapters_keep_the_contract_on_small_models(model_type, tmp_path):
+    directory = small_checkpoint(model_type, tmp_path)
+    check_backend(build_backend(str(directory), BUILDER, device="cpu", dtype="float32"))
+
+
+def test_suites_need_neither_a_test_framework_nor_torch():
+    code = "import sys, vlmkit.testing; print({'pytest', 'hypothesis', 'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
