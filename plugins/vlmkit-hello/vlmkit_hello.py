@@ -34,8 +34,8 @@ class Underdog:
 
     def __call__(self, ballots: Sequence[Ballot]) -> Ranking:
         """Rank the runners-up in the order of the ballots; a ballot of one option gives that one."""
-        rankings = [ballot.ranking for ballot in ballots]
-        return Ranking(ranking[min(1, len(ranking) - 1)] for ranking in rankings if len(ranking))
+        rankings = [ballot.ranking for ballot in ballots if ballot.choice is not None]
+        return Ranking(dict(ranking[min(1, len(ranking) - 1)] for ranking in rankings).items())
 
 
 @hookimpl
