@@ -184,6 +184,10 @@ def test_long_label_lists_are_scored_exactly_in_segments(qwen3):
         assert_close([ballot.log_probs[i] for i in picked], expected)
 
 
+def test_no_question_gives_no_answer(qwen3):
+    assert qwen(str(qwen3)).answer([]) == []
+
+
 def test_second_round_reuses_trunk_and_features(qwen3):
     backend = qwen(str(qwen3))
     (image,) = pictures(1)

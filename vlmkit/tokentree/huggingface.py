@@ -42,6 +42,8 @@ class HuggingFaceFamily:
 
     def tokenize(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return token ids, nothing added, one placeholder id for each image."""
+        if not texts:
+            return []
         ids: Sequence[Sequence[int]] = self.processor.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return ids
 

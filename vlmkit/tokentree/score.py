@@ -47,7 +47,7 @@ def candidate_tokens(
         ModelError: The tokenizer makes nothing of a text, or more than one token of a letter.
     """
     new = [text for text in texts if text not in known]
-    known.update(zip(new, family.tokenize(new) if new else (), strict=True))
+    known.update(zip(new, family.tokenize(new), strict=True))
     candidates = [tuple(known[text]) for text in texts]
     for text, candidate in zip(texts, candidates, strict=True):
         if not candidate:
