@@ -12,9 +12,10 @@ import torch
 from attrs import evolve
 
 from vlmkit import Choose, Generate, Image, Label, Letter, Likelihood, Reply, Tokens
+from vlmkit.engine.models import build_backend
+from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import RECIPES, small_checkpoint
 from vlmkit.tokentree import Checkpoint, HuggingFaceFamily, Limits, TokenTreeBackend
-from vlmkit_adapters.qwen import qwen
 from vlmkit_adapters.tiny import CHECKPOINT
 
 TOLERANCE = 1e-4
@@ -36,6 +37,10 @@ def checkpoint(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def qwen3(tmp_path_factory):
     return small_checkpoint("qwen3_vl", tmp_path_factory.mktemp("qwen3"))
+
+
+def backend_of(directory) -> TokenTreeBackend:
+    return build_backend(str(directory), Builder(PluginHost.load().registry))
 
 
 def pictures(count: int, seed: int = 0) -> list[Image]:
@@ -63,7 +68,7 @@ class Plain:
         prompt = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
-        images = [image.pixels for image in query.images] or None
+        images = [[image.pixels for image in query.images]] if query.images else None
         return prompt, self.processor(text=[prompt], images=images, return_tensors="pt")
 
     def token_log_probs(self, query, text: str, *, end: bool = False) -> list[float]:
@@ -74,7 +79,8 @@ class Plain:
         added = torch.tensor([target])
         inputs["input_ids"] = torch.cat([inputs["input_ids"], added], 1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(added)], 1)
+        for kind in {"mm_token_type_ids", "token_type_ids"} & set(inputs):
+            inputs[kind] = torch.cat([inputs[kind], torch.zeros_like(added)], 1)
         with torch.inference_mode():
             log_probs = self.model(**inputs).logits[0].log_softmax(-1)
         return [float(log_probs[start - 1 + i, token]) for i, token in enumerate(target)]
@@ -99,7 +105,7 @@ def assert_close(got: Sequence[float], expected: Sequence[float]) -> None:
 
 def test_likelihood_equals_plain_forwards(checkpoint):
     plain, queries = Plain(checkpoint), questions(pictures(3))
-    for query, ballot in zip(queries, qwen(str(checkpoint)).answer(queries), strict=True):
+    for query, ballot in zip(queries, backend_of(checkpoint).answer(queries), strict=True):
         expected = [
             sum(plain.token_log_probs(query, option.name, end=begins_another(option.name, query)))
             for option in query.options
@@ -110,7 +116,7 @@ def test_likelihood_equals_plain_forwards(checkpoint):
 
 
 def test_normalisations_letters_none_and_several_images_equal_plain_forwards(checkpoint):
-    plain, backend = Plain(checkpoint), qwen(str(checkpoint))
+    plain, backend = Plain(checkpoint), backend_of(checkpoint)
     one, two = pictures(2)
     base = Choose((one, two), LABELS)
     mean, first, letter, none = backend.answer(
@@ -132,7 +138,7 @@ def test_normalisations_letters_none_and_several_images_equal_plain_forwards(che
 
 
 def test_greedy_text_equals_generate(checkpoint):
-    plain, backend = Plain(checkpoint), qwen(str(checkpoint))
+    plain, backend = Plain(checkpoint), backend_of(checkpoint)
     images = pictures(3)
     queries = [Choose((image,), LABELS, readout=Reply(max_tokens=6)) for image in images]
     queries.append(Generate(tuple(images), "What differs?", max_tokens=9))
@@ -151,7 +157,7 @@ def scores(backend: TokenTreeBackend, queries: Sequence[Choose], size: int) -> l
 @pytest.mark.parametrize("size", [1, 3, 17])
 def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
     queries = questions(pictures(6))
-    assert_close(scores(qwen(str(checkpoint)), queries, size), scores(qwen(str(checkpoint)), queries, len(queries)))
+    assert_close(scores(backend_of(checkpoint), queries, size), scores(backend_of(checkpoint), queries, len(queries)))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
 )
 def test_budgets_never_change_a_score(qwen3, limits):
     queries = questions(pictures(3))
-    tight, roomy = qwen(str(qwen3)), qwen(str(qwen3))
+    tight, roomy = backend_of(qwen3), backend_of(qwen3)
     tight.limits = limits
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
 
@@ -173,7 +179,7 @@ def test_long_label_lists_are_scored_exactly_in_segments(qwen3):
     flat = Choose((image,), labels)
     # Two orders of one long list share no more than the fixed words: their stems are longer than a row.
     turned = Choose((image,), labels[::-1])
-    together = qwen(str(qwen3)).answer([flat, turned, Choose((other,), LABELS)])
+    together = backend_of(qwen3).answer([flat, turned, Choose((other,), LABELS)])
     plain = Plain(qwen3)
     for ballot, query in zip(together, (flat, turned), strict=False):
         picked = rng.sample(range(700), 3)
@@ -185,7 +191,7 @@ def test_long_label_lists_are_scored_exactly_in_segments(qwen3):
 
 
 def test_second_round_reuses_trunk_and_features(qwen3):
-    backend = qwen(str(qwen3))
+    backend = backend_of(qwen3)
     (image,) = pictures(1)
     first = backend.answer([Choose((image,), LABELS[:4]), Choose((image,), LABELS[4:])])
     second = backend.answer([Choose((image,), LABELS[2:6])])
@@ -197,7 +203,7 @@ def test_second_round_reuses_trunk_and_features(qwen3):
 
 def test_tokens_forwarded_are_those_of_the_trie(qwen3):
     """The trie that was asked for, counted as the set of all prefixes that any candidate's score needs."""
-    backend, queries = qwen(str(qwen3)), questions(pictures(4))
+    backend, queries = backend_of(qwen3), questions(pictures(4))
     ballots = backend.answer(queries)
     family = HuggingFaceFamily(Checkpoint(str(qwen3)))
     prefixes, visual = set(), 0
@@ -216,8 +222,8 @@ def test_tokens_forwarded_are_those_of_the_trie(qwen3):
 
 def test_running_out_of_memory_halves_the_budget_and_goes_on(qwen3, caplog):
     queries = questions(pictures(3))
-    expected = scores(qwen(str(qwen3)), queries, len(queries))
-    backend = qwen(str(qwen3))
+    expected = scores(backend_of(qwen3), queries, len(queries))
+    backend = backend_of(qwen3)
     load = backend.load
 
     def cramped():

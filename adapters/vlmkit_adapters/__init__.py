@@ -12,6 +12,12 @@ def vlmkit_register(registry: Registry) -> None:
         summary="Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their MoE variants, on token trees",
         model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
     )
+    registry.adapter(
+        "intern",
+        "vlmkit_adapters.intern:intern",
+        summary="InternVL3 and later in their -hf form, on token trees",
+        model_types=("internvl",),
+    )
     registry.adapter("tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs")
     registry.adapter(
         "scripted",
