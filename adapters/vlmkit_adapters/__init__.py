@@ -18,6 +18,12 @@ def vlmkit_register(registry: Registry) -> None:
         summary="InternVL3 and later in their -hf form, on token trees",
         model_types=("internvl",),
     )
+    registry.adapter(
+        "llava",
+        "vlmkit_adapters.llava:llava",
+        summary="LLaVA-OneVision, on token trees",
+        model_types=("llava_onevision",),
+    )
     registry.adapter("tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs")
     registry.adapter(
         "scripted",

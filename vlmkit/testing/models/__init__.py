@@ -9,10 +9,11 @@ from types import MappingProxyType
 import torch
 
 from vlmkit.testing.models.intern import internvl
+from vlmkit.testing.models.llava import llava_onevision
 from vlmkit.testing.models.parts import Recipe
 from vlmkit.testing.models.qwen import QWEN
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({**QWEN, "internvl": internvl})
+RECIPES: Mapping[str, Recipe] = MappingProxyType({**QWEN, "internvl": internvl, "llava_onevision": llava_onevision})
 """How to make each checkpoint type."""
 
 
