@@ -39,6 +39,11 @@ def qwen3(tmp_path_factory):
     return small_checkpoint("qwen3_vl", tmp_path_factory.mktemp("qwen3"))
 
 
+@pytest.fixture(scope="module")
+def gemma3(tmp_path_factory):
+    return small_checkpoint("gemma3", tmp_path_factory.mktemp("gemma3"))
+
+
 def backend_of(directory) -> TokenTreeBackend:
     return build_backend(str(directory), Builder(PluginHost.load().registry))
 
@@ -115,6 +120,13 @@ def test_likelihood_equals_plain_forwards(checkpoint):
         assert ballot.prompt == plain.inputs(query)[0]
 
 
+def test_what_a_picture_shows_changes_the_scores(checkpoint):
+    one, other = (
+        ballot.log_probs for ballot in backend_of(checkpoint).answer([Choose((i,), LABELS) for i in pictures(2)])
+    )
+    assert np.max(np.abs(np.subtract(one, other))) > 100 * TOLERANCE
+
+
 def test_normalisations_letters_none_and_several_images_equal_plain_forwards(checkpoint):
     plain, backend = Plain(checkpoint), backend_of(checkpoint)
     one, two = pictures(2)
@@ -165,9 +177,10 @@ def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
     [Limits(tokens=40), Limits(trunk_bytes=1), Limits(feature_bytes=1), Limits(tokens=1, trunk_bytes=1)],
     ids=["small forwards", "no room for trunks", "no room for features", "token by token"],
 )
-def test_budgets_never_change_a_score(qwen3, limits):
-    queries = questions(pictures(3))
-    tight, roomy = backend_of(qwen3), backend_of(qwen3)
+@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+def test_budgets_never_change_a_score(family, limits, request):
+    directory, queries = request.getfixturevalue(family), questions(pictures(3))
+    tight, roomy = backend_of(directory), backend_of(directory)
     tight.limits = limits
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
 

@@ -13,6 +13,12 @@ def vlmkit_register(registry: Registry) -> None:
         model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
     )
     registry.adapter(
+        "gemma",
+        "vlmkit_adapters.gemma:gemma",
+        summary="Gemma 3, on token trees",
+        model_types=("gemma3",),
+    )
+    registry.adapter(
         "intern",
         "vlmkit_adapters.intern:intern",
         summary="InternVL3 and later in their -hf form, on token trees",

@@ -8,12 +8,15 @@ from types import MappingProxyType
 
 import torch
 
+from vlmkit.testing.models.gemma import gemma3
 from vlmkit.testing.models.intern import internvl
 from vlmkit.testing.models.llava import llava_onevision
 from vlmkit.testing.models.parts import Recipe
 from vlmkit.testing.models.qwen import QWEN
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({**QWEN, "internvl": internvl, "llava_onevision": llava_onevision})
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {**QWEN, "gemma3": gemma3, "internvl": internvl, "llava_onevision": llava_onevision}
+)
 """How to make each checkpoint type."""
 
 

@@ -13,6 +13,7 @@ TURNS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 _CORPUS = (
     "Which category does the image show? Answer with its name only, exactly as listed. Categories: assistant user " * 4,
+    "\n\n\n",
 )
 
 
