@@ -185,15 +185,17 @@ def test_budgets_never_change_a_score(family, limits, request):
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
 
 
-def test_long_label_lists_are_scored_exactly_in_segments(qwen3):
+@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+def test_long_label_lists_are_scored_exactly_in_segments(family, request):
+    directory = request.getfixturevalue(family)
     rng = random.Random(1)
     labels = [Label(f"{rng.choice('abcdefgh')}{rng.choice('xyz')} {index}") for index in range(700)]
     image, other = pictures(2)
     flat = Choose((image,), labels)
     # Two orders of one long list share no more than the fixed words: their stems are longer than a row.
     turned = Choose((image,), labels[::-1])
-    together = backend_of(qwen3).answer([flat, turned, Choose((other,), LABELS)])
-    plain = Plain(qwen3)
+    together = backend_of(directory).answer([flat, turned, Choose((other,), LABELS)])
+    plain = Plain(directory)
     for ballot, query in zip(together, (flat, turned), strict=False):
         picked = rng.sample(range(700), 3)
         expected = [

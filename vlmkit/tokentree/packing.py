@@ -50,8 +50,9 @@ class Row:
     @property
     def causal(self) -> bool:
         """Whether the row is an ordinary sequence from the very start."""
-        own = all(start == index for index, start in enumerate(self.starts))
-        return not self.past and own and all(end == len(self.tokens) for end in self.ends)
+        if self.past or any(end != len(self.tokens) for end in self.ends):
+            return False
+        return all(start == index for index, start in enumerate(self.starts))
 
 
 @frozen(eq=False)
