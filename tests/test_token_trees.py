@@ -79,7 +79,7 @@ class Plain:
     def token_log_probs(self, query, text: str, *, end: bool = False) -> list[float]:
         _, inputs = self.inputs(query)
         target = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-        target += [self.processor.tokenizer.eos_token_id] if end else []
+        target += [self.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")] if end else []
         start = inputs["input_ids"].shape[1]
         added = torch.tensor([target])
         inputs["input_ids"] = torch.cat([inputs["input_ids"], added], 1)

@@ -92,11 +92,19 @@ class HuggingFaceFamily:
 
     @cached_property
     def end_tokens(self) -> tuple[int, ...]:
-        """Ids that end the model's turn, the tokenizer's own first."""
+        """Ids that end the model's turn: first the one that the chat template writes, then the tokenizer's own."""
         configured = self.model.generation_config.eos_token_id
         more = configured if isinstance(configured, list) else [configured]
-        ids = [self.processor.tokenizer.eos_token_id, *more]
-        return tuple(dict.fromkeys(token for token in ids if token is not None))
+        ids = [token for token in (self.processor.tokenizer.eos_token_id, *more) if token is not None]
+        written = [token for token in self._after_a_reply[:1] if token in ids]
+        return tuple(dict.fromkeys([*written, *ids]))
+
+    @property
+    def _after_a_reply(self) -> Sequence[int]:
+        """Token ids of what the chat template writes after a reply."""
+        turns = [{"role": role, "content": [{"type": "text", "text": _WORDS}]} for role in ("user", "assistant")]
+        prompt: str = self.processor.apply_chat_template(turns, tokenize=False)
+        return self.tokenize([prompt.rpartition(_WORDS)[2]])[0]
 
     @cached_property
     def kv_bytes(self) -> int:

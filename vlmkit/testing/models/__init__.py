@@ -11,7 +11,7 @@ import torch
 from vlmkit.testing.models.gemma import gemma3
 from vlmkit.testing.models.intern import internvl
 from vlmkit.testing.models.llava import llava_onevision
-from vlmkit.testing.models.parts import Recipe
+from vlmkit.testing.models.parts import END_OF_TURN, Recipe
 from vlmkit.testing.models.qwen import QWEN
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -33,8 +33,9 @@ def small_checkpoint(model_type: str, directory: Path, *, seed: int = 0) -> Path
         for name, parameter in model.named_parameters():
             if "norm" not in name:
                 parameter.mul_(4.0)
-    model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
-    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    tokenizer = processor.tokenizer
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END_OF_TURN)]
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(directory)
     processor.save_pretrained(directory)
     return directory

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from vlmkit.testing.models.parts import chat_template, text_config, tokenizer
+from vlmkit.testing.models.parts import END_OF_TEXT, chat_template, text_config, tokenizer
 
 
 def gemma3() -> tuple[Any, Any]:
@@ -19,6 +19,8 @@ def gemma3() -> tuple[Any, Any]:
     )
 
     tokens = tokenizer(boi_token="<start_of_image>", eoi_token="<end_of_image>", image_token="<image_soft_token>")
+    # As in the published checkpoints, what ends a text is not what ends a turn.
+    tokens.eos_token = END_OF_TEXT
     text = text_config(
         tokens,
         head_dim=16,

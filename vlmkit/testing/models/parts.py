@@ -8,8 +8,8 @@ from typing import Any
 Recipe = Callable[[], tuple[Any, Any]]
 """Makes a model and its processor."""
 
-TURNS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-"""Padding, and what begins and ends a turn."""
+END_OF_TEXT, START_OF_TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+"""Special tokens that every tokenizer has; the first is also the padding."""
 
 _CORPUS = (
     "Which category does the image show? Answer with its name only, exactly as listed. Categories: assistant user " * 4,
@@ -21,7 +21,7 @@ def tokenizer(*special_tokens: str, **named: str) -> Any:
     """Return a byte-level BPE tokenizer of 320 tokens at most.
 
     Args:
-        *special_tokens: Those of the family, after ``TURNS``.
+        *special_tokens: Those of the family, after those that all have.
         **named: Special tokens by the names under which the family's processor looks for them.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -30,7 +30,7 @@ def tokenizer(*special_tokens: str, **named: str) -> Any:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    special = [*TURNS, *special_tokens, *named.values()]
+    special = [END_OF_TEXT, START_OF_TURN, END_OF_TURN, *special_tokens, *named.values()]
     trainer = trainers.BpeTrainer(
         vocab_size=320,
         special_tokens=special,
@@ -40,9 +40,9 @@ def tokenizer(*special_tokens: str, **named: str) -> Any:
     bpe.train_from_iterator(_CORPUS, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
-        bos_token=TURNS[0],
-        eos_token=TURNS[2],
-        pad_token=TURNS[0],
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TURN,
+        pad_token=END_OF_TEXT,
         extra_special_tokens=named or special,
     )
 
