@@ -12,9 +12,10 @@ import torch
 from attrs import evolve
 
 from vlmkit import Choose, Generate, Image, Label, Letter, Likelihood, Reply, Tokens
+from vlmkit.engine.models import build_backend
+from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import RECIPES, small_checkpoint
 from vlmkit.tokentree import Checkpoint, HuggingFaceFamily, Limits, TokenTreeBackend
-from vlmkit_adapters.qwen import qwen
 from vlmkit_adapters.tiny import CHECKPOINT
 
 TOLERANCE = 1e-4
@@ -36,6 +37,15 @@ def checkpoint(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def qwen3(tmp_path_factory):
     return small_checkpoint("qwen3_vl", tmp_path_factory.mktemp("qwen3"))
+
+
+@pytest.fixture(scope="module")
+def gemma3(tmp_path_factory):
+    return small_checkpoint("gemma3", tmp_path_factory.mktemp("gemma3"))
+
+
+def backend_of(directory) -> TokenTreeBackend:
+    return build_backend(str(directory), Builder(PluginHost.load().registry))
 
 
 def pictures(count: int, seed: int = 0) -> list[Image]:
@@ -63,18 +73,19 @@ class Plain:
         prompt = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
-        images = [image.pixels for image in query.images] or None
+        images = [[image.pixels for image in query.images]] if query.images else None
         return prompt, self.processor(text=[prompt], images=images, return_tensors="pt")
 
     def token_log_probs(self, query, text: str, *, end: bool = False) -> list[float]:
         _, inputs = self.inputs(query)
         target = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-        target += [self.processor.tokenizer.eos_token_id] if end else []
+        target += [self.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")] if end else []
         start = inputs["input_ids"].shape[1]
         added = torch.tensor([target])
         inputs["input_ids"] = torch.cat([inputs["input_ids"], added], 1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(added)], 1)
+        for kind in {"mm_token_type_ids", "token_type_ids"} & set(inputs):
+            inputs[kind] = torch.cat([inputs[kind], torch.zeros_like(added)], 1)
         with torch.inference_mode():
             log_probs = self.model(**inputs).logits[0].log_softmax(-1)
         return [float(log_probs[start - 1 + i, token]) for i, token in enumerate(target)]
@@ -99,7 +110,7 @@ def assert_close(got: Sequence[float], expected: Sequence[float]) -> None:
 
 def test_likelihood_equals_plain_forwards(checkpoint):
     plain, queries = Plain(checkpoint), questions(pictures(3))
-    for query, ballot in zip(queries, qwen(str(checkpoint)).answer(queries), strict=True):
+    for query, ballot in zip(queries, backend_of(checkpoint).answer(queries), strict=True):
         expected = [
             sum(plain.token_log_probs(query, option.name, end=begins_another(option.name, query)))
             for option in query.options
@@ -109,8 +120,15 @@ def test_likelihood_equals_plain_forwards(checkpoint):
         assert ballot.prompt == plain.inputs(query)[0]
 
 
+def test_what_a_picture_shows_changes_the_scores(checkpoint):
+    one, other = (
+        ballot.log_probs for ballot in backend_of(checkpoint).answer([Choose((i,), LABELS) for i in pictures(2)])
+    )
+    assert np.max(np.abs(np.subtract(one, other))) > 100 * TOLERANCE
+
+
 def test_normalisations_letters_none_and_several_images_equal_plain_forwards(checkpoint):
-    plain, backend = Plain(checkpoint), qwen(str(checkpoint))
+    plain, backend = Plain(checkpoint), backend_of(checkpoint)
     one, two = pictures(2)
     base = Choose((one, two), LABELS)
     mean, first, letter, none = backend.answer(
@@ -132,7 +150,7 @@ def test_normalisations_letters_none_and_several_images_equal_plain_forwards(che
 
 
 def test_greedy_text_equals_generate(checkpoint):
-    plain, backend = Plain(checkpoint), qwen(str(checkpoint))
+    plain, backend = Plain(checkpoint), backend_of(checkpoint)
     images = pictures(3)
     queries = [Choose((image,), LABELS, readout=Reply(max_tokens=6)) for image in images]
     queries.append(Generate(tuple(images), "What differs?", max_tokens=9))
@@ -151,7 +169,7 @@ def scores(backend: TokenTreeBackend, queries: Sequence[Choose], size: int) -> l
 @pytest.mark.parametrize("size", [1, 3, 17])
 def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
     queries = questions(pictures(6))
-    assert_close(scores(qwen(str(checkpoint)), queries, size), scores(qwen(str(checkpoint)), queries, len(queries)))
+    assert_close(scores(backend_of(checkpoint), queries, size), scores(backend_of(checkpoint), queries, len(queries)))
 
 
 @pytest.mark.parametrize(
@@ -159,22 +177,25 @@ def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
     [Limits(tokens=40), Limits(trunk_bytes=1), Limits(feature_bytes=1), Limits(tokens=1, trunk_bytes=1)],
     ids=["small forwards", "no room for trunks", "no room for features", "token by token"],
 )
-def test_budgets_never_change_a_score(qwen3, limits):
-    queries = questions(pictures(3))
-    tight, roomy = qwen(str(qwen3)), qwen(str(qwen3))
+@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+def test_budgets_never_change_a_score(family, limits, request):
+    directory, queries = request.getfixturevalue(family), questions(pictures(3))
+    tight, roomy = backend_of(directory), backend_of(directory)
     tight.limits = limits
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
 
 
-def test_long_label_lists_are_scored_exactly_in_segments(qwen3):
+@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+def test_long_label_lists_are_scored_exactly_in_segments(family, request):
+    directory = request.getfixturevalue(family)
     rng = random.Random(1)
     labels = [Label(f"{rng.choice('abcdefgh')}{rng.choice('xyz')} {index}") for index in range(700)]
     image, other = pictures(2)
     flat = Choose((image,), labels)
     # Two orders of one long list share no more than the fixed words: their stems are longer than a row.
     turned = Choose((image,), labels[::-1])
-    together = qwen(str(qwen3)).answer([flat, turned, Choose((other,), LABELS)])
-    plain = Plain(qwen3)
+    together = backend_of(directory).answer([flat, turned, Choose((other,), LABELS)])
+    plain = Plain(directory)
     for ballot, query in zip(together, (flat, turned), strict=False):
         picked = rng.sample(range(700), 3)
         expected = [
@@ -189,7 +210,7 @@ def test_no_question_gives_no_answer(qwen3):
 
 
 def test_second_round_reuses_trunk_and_features(qwen3):
-    backend = qwen(str(qwen3))
+    backend = backend_of(qwen3)
     (image,) = pictures(1)
     first = backend.answer([Choose((image,), LABELS[:4]), Choose((image,), LABELS[4:])])
     second = backend.answer([Choose((image,), LABELS[2:6])])
@@ -201,7 +222,7 @@ def test_second_round_reuses_trunk_and_features(qwen3):
 
 def test_tokens_forwarded_are_those_of_the_trie(qwen3):
     """The trie that was asked for, counted as the set of all prefixes that any candidate's score needs."""
-    backend, queries = qwen(str(qwen3)), questions(pictures(4))
+    backend, queries = backend_of(qwen3), questions(pictures(4))
     ballots = backend.answer(queries)
     family = HuggingFaceFamily(Checkpoint(str(qwen3)))
     prefixes, visual = set(), 0
@@ -220,8 +241,8 @@ def test_tokens_forwarded_are_those_of_the_trie(qwen3):
 
 def test_running_out_of_memory_halves_the_budget_and_goes_on(qwen3, caplog):
     queries = questions(pictures(3))
-    expected = scores(qwen(str(qwen3)), queries, len(queries))
-    backend = qwen(str(qwen3))
+    expected = scores(backend_of(qwen3), queries, len(queries))
+    backend = backend_of(qwen3)
     load = backend.load
 
     def cramped():

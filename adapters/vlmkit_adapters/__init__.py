@@ -12,6 +12,24 @@ def vlmkit_register(registry: Registry) -> None:
         summary="Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their MoE variants, on token trees",
         model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
     )
+    registry.adapter(
+        "gemma",
+        "vlmkit_adapters.gemma:gemma",
+        summary="Gemma 3, on token trees",
+        model_types=("gemma3",),
+    )
+    registry.adapter(
+        "intern",
+        "vlmkit_adapters.intern:intern",
+        summary="InternVL3 and later in their -hf form, on token trees",
+        model_types=("internvl",),
+    )
+    registry.adapter(
+        "llava",
+        "vlmkit_adapters.llava:llava",
+        summary="LLaVA-OneVision, on token trees",
+        model_types=("llava_onevision",),
+    )
     registry.adapter("tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs")
     registry.adapter(
         "scripted",

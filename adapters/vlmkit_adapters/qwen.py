@@ -7,36 +7,12 @@ DeepStack features that enter the first language-model layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 
 from vlmkit import Image
 from vlmkit.errors import ModelError
-from vlmkit.tokentree import Checkpoint, Features, HuggingFaceFamily, Layout, Picture, TokenTreeBackend
-
-
-def qwen(
-    model: str,
-    device: str | None = None,
-    dtype: str | None = None,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-) -> TokenTreeBackend:
-    """Return a backend for a Qwen-VL checkpoint; weights load at the first query.
-
-    Args:
-        model: Directory or hub id.
-        device: ``cuda``, ``cuda:1``, ``cpu``; by default CUDA where there is one.
-        dtype: ``float32``, ``bfloat16`` or ``float16``; by default bfloat16 on CUDA, float32 on the CPU.
-        revision: Hub revision.
-        trust_remote_code: Whether code in the checkpoint may run.
-
-    Raises:
-        ModelError: Device or dtype cannot be had.
-    """
-    checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
-    return TokenTreeBackend(lambda: QwenFamily(checkpoint), checkpoint.identity)
+from vlmkit.tokentree import Checkpoint, Features, HuggingFaceFamily, Layout, Picture
 
 
 class QwenFamily(HuggingFaceFamily):
@@ -50,12 +26,7 @@ class QwenFamily(HuggingFaceFamily):
                 hint="set use_sliding_window to false in its config",
             )
 
-    @cached_property
-    def image_token(self) -> int:
-        """Id of ``<|image_pad|>``."""
-        return int(self.model.config.image_token_id)
-
-    def picture(self, image: Image) -> Picture:
+    def picture(self, image: Image, alone: bool) -> Picture:
         """Prepare one image: ``pixel_values`` [patches, values], ``image_grid_thw`` [1, 3]."""
         prepared = self.processor.image_processor(images=[image.pixels], return_tensors="pt")
         merged = int(prepared["image_grid_thw"].prod()) // self.model.config.vision_config.spatial_merge_size**2
@@ -91,20 +62,23 @@ class QwenFamily(HuggingFaceFamily):
         self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout
     ) -> torch.Tensor:
         """Return hidden states, [T, hidden]."""
-        embeds = self.model.get_input_embeddings()(ids[None])
         extra = {}
-        if features:
-            visual = (ids == self.image_token)[None]
-            pixels = torch.cat([one.embeds for one in features]).to(embeds.dtype)
-            embeds = embeds.masked_scatter(visual[..., None], pixels)
-            if features[0].deep:
-                levels = zip(*(one.deep for one in features), strict=True)
-                extra = {
-                    "visual_pos_masks": visual,
-                    "deepstack_visual_embeds": [torch.cat(level) for level in levels],
-                }
+        if features and features[0].deep:
+            levels = zip(*(one.deep for one in features), strict=True)
+            extra = {
+                "visual_pos_masks": (ids == self.image_token)[None],
+                "deepstack_visual_embeds": [torch.cat(level) for level in levels],
+            }
         out = self.model.model.language_model(
-            inputs_embeds=embeds, position_ids=positions[:, None], use_cache=False, layout=layout, **extra
+            inputs_embeds=self.embed(ids, features),
+            position_ids=positions[:, None],
+            use_cache=False,
+            layout=layout,
+            **extra,
         )
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
+
+
+qwen = QwenFamily.backend
+"""Opens a Qwen-VL checkpoint."""

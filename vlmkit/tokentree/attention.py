@@ -58,12 +58,27 @@ class Bucket:
         keys: Index of every key among all past tokens followed by the packed ones, int64 [B, s].
         mask: Which key each query sees, bool [B, 1, t, s]; None for plain causal rows without a past.
         real: Which queries are no padding, bool [B, t].
+        query_places: How many tokens each query has before it in its own sequence, int64 [B, t].
+        key_places: The same of every key, int64 [B, s].
     """
 
     queries: torch.Tensor
     keys: torch.Tensor
     mask: torch.Tensor | None
     real: torch.Tensor
+    query_places: torch.Tensor
+    key_places: torch.Tensor
+    _windowed: dict[int, torch.Tensor] = field(factory=dict, init=False)
+
+    def within(self, window: int | None) -> torch.Tensor | None:
+        """Return the mask where a query sees only keys fewer than ``window`` tokens behind it, or all of them."""
+        if window is None:
+            return self.mask
+        if window not in self._windowed:
+            queries, keys = self.query_places[:, None, :, None], self.key_places[:, None, None, :]
+            seen = keys <= queries if self.mask is None else self.mask
+            self._windowed[window] = seen & (keys > queries - window)
+        return self._windowed[window]
 
 
 @define(eq=False)
@@ -107,6 +122,7 @@ def tree_attention(
     scaling: float | None = None,
     *,
     layout: Layout,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend as ``layout`` says; has the signature of transformers' attention functions.
@@ -119,6 +135,7 @@ def tree_attention(
         attention_mask: Ignored, the layout replaces it.
         scaling: Factor on the scores.
         layout: Who attends to whom.
+        sliding_window: How many tokens back the layer sees, its own included; None for all.
 
     Returns:
         The attended values, [1, T, heads, D], and None.
@@ -135,7 +152,7 @@ def tree_attention(
             query[:, bucket.queries].transpose(0, 1),
             keys[:, bucket.keys].transpose(0, 1),
             values[:, bucket.keys].transpose(0, 1),
-            bucket.mask,
+            bucket.within(sliding_window),
             scaling,
         )
         attended[:, bucket.queries[bucket.real]] = out.transpose(0, 1)[:, bucket.real]

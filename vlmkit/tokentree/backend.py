@@ -101,7 +101,7 @@ class TokenTreeBackend:
         prompts = [family.chat(query.text, len(query.images)) for query in queries]
         asked = []
         for index, (query, prompt, ids) in enumerate(zip(queries, prompts, family.tokenize(prompts), strict=True)):
-            counts = iter([trunks.picture(image).tokens for image in query.images])
+            counts = iter([picture.tokens for picture in trunks.prepared(query.images)])
             expanded: list[int] = []
             for token in ids:
                 expanded.extend([token] * next(counts) if token == family.image_token else [token])

@@ -84,7 +84,7 @@ class Executor:
             done += len(batch)
 
     def prefill(self, rows: Sequence[Row], bill: Bill) -> list[KV]:
-        """Run causal rows, in as many steps as the budget takes, and return the keys and values of each."""
+        """Run rows without branches, in as many steps as the budget takes, and return the keys and values of each."""
         pieces: list[list[KV]] = [[] for _ in rows]
         waiting = list(range(len(rows)))
         while waiting:
@@ -100,18 +100,24 @@ class Executor:
         return [KV.joined(parts) for parts in pieces]
 
     def _head(self, row: Row, done: Sequence[KV]) -> Row:
-        """Return the next tokens of a causal row that fit a forward, with what is done as further past."""
+        """Return the next tokens of such a row that fit a forward, or one whole image, with what is done as past."""
         start = sum(map(len, done))
         past = (*row.past, *done)
         seen = sum(map(len, past))
-        room = self.budget if not seen else max(1, min(self.budget, MAX_SCORES // (seen + self.budget)))
+        masked = seen or self.family.images_see_ahead
+        room = max(1, min(self.budget, MAX_SCORES // (seen + self.budget))) if masked else self.budget
         stop = min(len(row), start + room)
+        if stop < len(row) and row.starts[stop] < stop:  # inside an image that sees ahead
+            stop = row.starts[stop]
+            while stop <= start or (stop < len(row) and row.starts[stop] < stop):
+                stop += 1
         if stop - start == len(row):
             return row
         visible = [sum(token == self.family.image_token for token in row.tokens[:end]) for end in (start, stop)]
         return evolve(
             row,
             tokens=row.tokens[start:stop],
+            starts=[first - start for first in row.starts[start:stop]],
             ends=[stop - start] * (stop - start),
             positions=row.positions[:, start:stop],
             past=past,

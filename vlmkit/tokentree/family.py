@@ -18,7 +18,7 @@ class Picture:
     """One image as the family's processor prepares it.
 
     Args:
-        digest: The image's digest.
+        digest: Identifies what is encoded: the image's digest, and how it is prepared where there is a choice.
         tokens: Number of visual tokens that it takes in the language model.
         inputs: Processor outputs, on the CPU.
     """
@@ -81,8 +81,13 @@ class Family(Protocol):
         """Ids that end the model's turn, the usual one first."""
         ...
 
-    def picture(self, image: Image) -> Picture:
-        """Prepare one image."""
+    @property
+    def images_see_ahead(self) -> bool:
+        """Whether the tokens of one image see each other in both directions."""
+        ...
+
+    def picture(self, image: Image, alone: bool) -> Picture:
+        """Prepare one image, which is the only one of its prompt or has others beside it."""
         ...
 
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:

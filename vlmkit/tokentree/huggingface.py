@@ -1,4 +1,4 @@
-"""What all families of Hugging Face checkpoints share: chat template, tokenizer, logits, identity."""
+"""What families of Hugging Face checkpoints share, and what most of them do alike."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ from typing import Any
 
 import torch
 
+from vlmkit.tokentree.attention import Layout
+from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.checkpoint import Checkpoint
+from vlmkit.tokentree.family import Features, Picture
+from vlmkit.types import Image
 
 _WORDS = "\ue000words\ue000"
 """Stands for the user's words while a chat template's frame is taken; no template touches private-use characters."""
 
 
 class HuggingFaceFamily:
-    """The shared half of a ``Family``; a subclass adds how images are prepared, encoded, placed and fed in.
+    """A ``Family`` of the plainest kind: images cut into tiles of one size, one position axis, causal attention.
+
+    A subclass replaces what its family does otherwise.
 
     Args:
         checkpoint: What to load.
     """
+
+    images_see_ahead = False
+    """Whether the tokens of one image see each other in both directions."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -27,6 +36,35 @@ class HuggingFaceFamily:
         self.model: Any = checkpoint.load_model()
         self.device = checkpoint.torch_device
         self._frames: dict[int, tuple[str, str]] = {}
+
+    @classmethod
+    def backend(
+        cls,
+        model: str,
+        device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> TokenTreeBackend:
+        """Return a backend for a checkpoint of this family; weights load at the first query.
+
+        Args:
+            model: Directory or hub id.
+            device: ``cuda``, ``cuda:1``, ``cpu``; by default CUDA where there is one.
+            dtype: ``float32``, ``bfloat16`` or ``float16``; by default bfloat16 on CUDA, float32 on the CPU.
+            revision: Hub revision.
+            trust_remote_code: Whether code in the checkpoint may run.
+
+        Raises:
+            ModelError: Device or dtype cannot be had.
+        """
+        checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
+        return TokenTreeBackend(lambda: cls(checkpoint), checkpoint.identity)
+
+    @cached_property
+    def image_token(self) -> int:
+        """Id of the placeholder token that visual tokens replace."""
+        return int(self.model.config.image_token_id)
 
     def chat(self, text: str, images: int) -> str:
         """Return the whole prompt up to the answer."""
@@ -56,11 +94,19 @@ class HuggingFaceFamily:
 
     @cached_property
     def end_tokens(self) -> tuple[int, ...]:
-        """Ids that end the model's turn, the tokenizer's own first."""
+        """Ids that end the model's turn: first the one that the chat template writes, then the tokenizer's own."""
         configured = self.model.generation_config.eos_token_id
         more = configured if isinstance(configured, list) else [configured]
-        ids = [self.processor.tokenizer.eos_token_id, *more]
-        return tuple(dict.fromkeys(token for token in ids if token is not None))
+        ids = [token for token in (self.processor.tokenizer.eos_token_id, *more) if token is not None]
+        written = [token for token in self._after_a_reply[:1] if token in ids]
+        return tuple(dict.fromkeys([*written, *ids]))
+
+    @property
+    def _after_a_reply(self) -> Sequence[int]:
+        """Token ids of what the chat template writes after a reply."""
+        turns = [{"role": role, "content": [{"type": "text", "text": _WORDS}]} for role in ("user", "assistant")]
+        prompt: str = self.processor.apply_chat_template(turns, tokenize=False)
+        return self.tokenize([prompt.rpartition(_WORDS)[2]])[0]
 
     @cached_property
     def kv_bytes(self) -> int:
@@ -69,6 +115,42 @@ class HuggingFaceFamily:
         heads = config.num_key_value_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return int(2 * config.num_hidden_layers * heads * size * self.checkpoint.torch_dtype.itemsize)
+
+    def picture(self, image: Image, alone: bool) -> Picture:
+        """Prepare one image as the processor does; ``pixel_values`` [tiles, channels, height, width]."""
+        prepared = self.processor(images=[[image.pixels]], text=[self.processor.image_token], return_tensors="pt")
+        tokens = int((prepared["input_ids"] == self.image_token).sum())
+        return Picture(image.digest, tokens, {"pixel_values": prepared["pixel_values"]})
+
+    @torch.inference_mode()
+    def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
+        """Run the vision tower and projector over all tiles of all pictures at once."""
+        pixels = [picture.inputs["pixel_values"] for picture in pictures]
+        out = self.model.model.get_image_features(torch.cat(pixels).to(self.device))
+        tiles = torch.split(out.pooler_output, [len(one) for one in pixels])
+        return [Features(one.flatten(0, 1)) for one in tiles]
+
+    def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
+        """Count from 0 on one axis; int64 [1, len(ids)]."""
+        return torch.arange(len(ids))[None]
+
+    def forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout
+    ) -> torch.Tensor:
+        """Return hidden states, [T, hidden]."""
+        out = self.model.model.language_model(
+            inputs_embeds=self.embed(ids, features), position_ids=positions, use_cache=False, layout=layout
+        )
+        hidden: torch.Tensor = out.last_hidden_state[0]
+        return hidden
+
+    def embed(self, ids: torch.Tensor, features: Sequence[Features]) -> torch.Tensor:
+        """Return what enters the language model, [1, T, hidden], visual tokens in place of their placeholders."""
+        embeds: torch.Tensor = self.model.get_input_embeddings()(ids[None])
+        if not features:
+            return embeds
+        visual = (ids == self.image_token)[None, :, None]
+        return embeds.masked_scatter(visual, torch.cat([one.embeds for one in features]).to(embeds.dtype))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return next-token logits, [n, V]."""

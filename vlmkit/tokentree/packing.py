@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from vlmkit.tokentree.attention import KV, Bucket, Layout
 from vlmkit.tokentree.family import Features
@@ -33,6 +33,7 @@ class Row:
         positions: int64 [A, len(tokens)].
         past: Pieces of past that every token sees, in order.
         features: Visual features for the placeholders among the tokens, in order.
+        starts: Index of the first token that sees each token; its own but where an image sees ahead.
     """
 
     owner: int
@@ -41,6 +42,7 @@ class Row:
     positions: torch.Tensor
     past: tuple[KV, ...] = field(default=(), converter=as_tuple)
     features: tuple[Features, ...] = field(default=(), converter=as_tuple)
+    starts: Sequence[int] = field(default=Factory(lambda row: range(len(row.tokens)), takes_self=True))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -48,7 +50,9 @@ class Row:
     @property
     def causal(self) -> bool:
         """Whether the row is an ordinary sequence from the very start."""
-        return not self.past and all(end == len(self.tokens) for end in self.ends)
+        if self.past or any(end != len(self.tokens) for end in self.ends):
+            return False
+        return all(start == index for index, start in enumerate(self.starts))
 
 
 @frozen(eq=False)
@@ -136,7 +140,7 @@ def _groups(rows: Sequence[Row]) -> Iterator[list[int]]:
 
 
 def _bucket(
-    rows: Sequence[Row], offsets: Sequence[int], starts: dict[int, int], before: int, device: torch.device
+    rows: Sequence[Row], offsets: Sequence[int], past_starts: dict[int, int], before: int, device: torch.device
 ) -> Bucket:
     lengths = torch.tensor([len(row) for row in rows])
     pasts = torch.tensor([sum(map(len, row.past)) for row in rows])
@@ -147,22 +151,30 @@ def _bucket(
     queries = first[:, None] + torch.where(real, column, 0)
     if rows[0].causal:
         # Padding stands right of every real key, so causality alone hides it.
-        return Bucket(queries.to(device), (before + queries).to(device), None, real.to(device))
+        own = column.expand(len(rows), -1).to(device)
+        return Bucket(queries.to(device), (before + queries).to(device), None, real.to(device), own, own)
 
     depth = int(pasts.max())
     past_keys = torch.zeros(len(rows), depth, dtype=torch.int64)
-    ends = torch.zeros(len(rows), width, dtype=torch.int64)
+    starts, ends = torch.zeros(2, len(rows), width, dtype=torch.int64)
     for index, row in enumerate(rows):
-        places = [torch.arange(starts[id(piece)], starts[id(piece)] + len(piece)) for piece in row.past]
+        places = [torch.arange(past_starts[id(piece)], past_starts[id(piece)] + len(piece)) for piece in row.past]
         if places:
             past_keys[index, : pasts[index]] = torch.cat(places)
+        starts[index, : len(row)] = torch.tensor(row.starts)
         ends[index, : len(row)] = torch.tensor(row.ends)
     sees_past = torch.arange(depth) < pasts[:, None]
-    ends, column, sees_past = ends.to(device), column.to(device), sees_past.to(device)
+    starts, ends, column, sees_past = (one.to(device) for one in (starts, ends, column, sees_past))
+    query, key = column[None, :, None], column[None, None, :]
+    below = query < ends[:, None, :]
     # Token j is an ancestor of token i (or i itself) exactly if j <= i < ends[j].
-    ancestors = (column[None, None, :] <= column[None, :, None]) & (column[None, :, None] < ends[:, None, :])
+    depths = ((key <= query) & below).sum(2) - 1
+    seen = (starts[:, None, :] <= query) & below
     # A padded query must see something, or its softmax is not a number.
-    ancestors |= torch.eye(width, dtype=torch.bool, device=device)
-    mask = torch.cat([sees_past[:, None, :].expand(-1, width, -1), ancestors], dim=2)[:, None]
+    seen |= torch.eye(width, dtype=torch.bool, device=device)
+    mask = torch.cat([sees_past[:, None, :].expand(-1, width, -1), seen], dim=2)[:, None]
     keys = torch.cat([past_keys, before + queries], dim=1)
-    return Bucket(queries.to(device), keys.to(device), mask, real.to(device))
+    query_places = depths + pasts[:, None].to(device)
+    past_places = torch.arange(depth, device=device).expand(len(rows), -1)
+    key_places = torch.cat([past_places, query_places], dim=1)
+    return Bucket(queries.to(device), keys.to(device), mask, real.to(device), query_places, key_places)

@@ -18,8 +18,8 @@ from vlmkit.types import Image, Tokens, Usage
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
 
-MAX_PATCHES = 2**14
-"""Most vision-encoder input rows of one encoder pass, so that a batch of large pictures stays bounded."""
+MAX_VALUES = 2**24
+"""Most pixel values of one encoder pass, so that a batch of large pictures stays bounded."""
 
 
 @frozen(eq=False)
@@ -94,21 +94,23 @@ class Trunks:
         family: The model.
         executor: Runs the prefill.
         memory: Trunks by image digests.
-        features: Visual features by image digest.
-        pictures: Prepared pictures of the call at hand, by image digest.
+        features: Visual features by picture digest.
+        pictures: Prepared pictures of the call at hand, by image digest and whether the image is alone.
     """
 
     family: Family
     executor: Executor
     memory: Memory[Trunk]
     features: Memory[Features]
-    pictures: dict[str, Picture] = field(factory=dict, init=False)
+    pictures: dict[tuple[str, bool], Picture] = field(factory=dict, init=False)
 
-    def picture(self, image: Image) -> Picture:
-        """Prepare an image, once a call."""
-        if image.digest not in self.pictures:
-            self.pictures[image.digest] = self.family.picture(image)
-        return self.pictures[image.digest]
+    def prepared(self, images: Sequence[Image]) -> list[Picture]:
+        """Prepare the images of one prompt, each once a call."""
+        alone = len(images) == 1
+        for image in images:
+            if (image.digest, alone) not in self.pictures:
+                self.pictures[image.digest, alone] = self.family.picture(image, alone)
+        return [self.pictures[image.digest, alone] for image in images]
 
     def prepare(self, wanted: Sequence[Wanted], bill: Bill) -> list[Trunk]:
         """Return a trunk for each group of questions; what is missing is computed, all of it together."""
@@ -128,17 +130,18 @@ class Trunks:
             for index, known, shared in missing:
                 want = wanted[index]
                 fresh = not known.tokens
-                pictures = [self.picture(image) for image in want.images]
+                pictures = self.prepared(want.images)
                 place = self.family.positions(shared, pictures) if fresh else _text_positions(known, len(shared))
                 done = len(known.tokens)
                 rows.append(
                     Row(
                         owner=want.payer,
                         tokens=shared[done:],
+                        starts=self._starts(shared[done:]),
                         ends=[len(shared) - done] * (len(shared) - done),
                         positions=place[:, done:],
                         past=known.pieces,
-                        features=[features[image] for image in want.images] if fresh else (),
+                        features=[features[picture.digest] for picture in pictures] if fresh else (),
                     )
                 )
                 positions.append(place)
@@ -177,18 +180,26 @@ class Trunks:
                 return known
         return Trunk((), torch.zeros(1, 0, dtype=torch.int64), ())
 
-    def _encode(self, wanted: Iterable[Wanted], bill: Bill) -> dict[Image, Features]:
-        """Return the features of every image, encoding those that are not remembered."""
-        payers = {image: want.payer for want in wanted for image in want.images}
-        known = {image: self.features.get(image.digest) for image in payers}
-        found = {image: features for image, features in known.items() if features is not None}
-        new = [(image, self.picture(image)) for image in payers if image not in found]
-        for batch in _patch_batches(new):
-            encoded = self.family.encode([picture for _, picture in batch])
-            for (image, _), features in zip(batch, encoded, strict=True):
-                found[image] = features
-                self.features.put(image.digest, features)
-                bill.add(payers[image], Usage(images_encoded=1))
+    def _starts(self, tokens: Sequence[int]) -> Sequence[int]:
+        """Return the first token that sees each token: its own, or the first of an image that sees ahead."""
+        starts = list(range(len(tokens)))
+        if self.family.images_see_ahead:
+            image = self.family.image_token
+            for index in range(1, len(tokens)):
+                if tokens[index - 1] == tokens[index] == image:
+                    starts[index] = starts[index - 1]
+        return starts
+
+    def _encode(self, wanted: Iterable[Wanted], bill: Bill) -> dict[str, Features]:
+        """Return the features of every picture by its digest, encoding those that are not remembered."""
+        payers = {picture.digest: (picture, want.payer) for want in wanted for picture in self.prepared(want.images)}
+        known = {digest: self.features.get(digest) for digest in payers}
+        found = {digest: features for digest, features in known.items() if features is not None}
+        for batch in _encoder_batches([picture for digest, (picture, _) in payers.items() if digest not in found]):
+            for picture, features in zip(batch, self.family.encode(batch), strict=True):
+                found[picture.digest] = features
+                self.features.put(picture.digest, features)
+                bill.add(payers[picture.digest][1], Usage(images_encoded=1))
         return found
 
 
@@ -198,15 +209,15 @@ def _text_positions(known: Trunk, length: int) -> torch.Tensor:
     return torch.cat([known.positions, fresh.expand(known.positions.shape[0], -1)], dim=1)
 
 
-def _patch_batches(pictures: Sequence[tuple[Image, Picture]]) -> Iterable[list[tuple[Image, Picture]]]:
-    batch: list[tuple[Image, Picture]] = []
+def _encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
+    batch: list[Picture] = []
     size = 0
-    for image, picture in pictures:
-        rows = max(tensor.shape[0] for tensor in picture.inputs.values())
-        if batch and size + rows > MAX_PATCHES:
+    for picture in pictures:
+        values = picture.inputs["pixel_values"].numel()
+        if batch and size + values > MAX_VALUES:
             yield batch
             batch, size = [], 0
-        batch.append((image, picture))
-        size += rows
+        batch.append(picture)
+        size += values
     if batch:
         yield batch

@@ -1,0 +1,55 @@
+"""Gemma 3, small and random: 4 tokens an image, and a window of 16 tokens in every layer but the last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from vlmkit.testing.models.parts import END_OF_TEXT, chat_template, text_config, tokenizer
+
+
+def gemma3() -> tuple[Any, Any]:
+    """Return a model and its processor."""
+    from transformers import (
+        Gemma3Config,
+        Gemma3ForConditionalGeneration,
+        Gemma3ImageProcessor,
+        Gemma3Processor,
+    )
+
+    tokens = tokenizer(boi_token="<start_of_image>", eoi_token="<end_of_image>", image_token="<image_soft_token>")
+    # As in the published checkpoints, what ends a text is not what ends a turn.
+    tokens.eos_token = END_OF_TEXT
+    text = text_config(
+        tokens,
+        head_dim=16,
+        sliding_window=16,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        query_pre_attn_scalar=16,
+        tie_word_embeddings=False,
+    )
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 56,
+        "patch_size": 14,
+        "vision_use_head": False,
+    }
+    config = Gemma3Config(
+        text_config=text,
+        vision_config=vision,
+        mm_tokens_per_image=4,
+        boi_token_index=tokens.boi_token_id,
+        eoi_token_index=tokens.eoi_token_id,
+        image_token_index=tokens.image_token_id,
+        tie_word_embeddings=False,
+    )
+    model = Gemma3ForConditionalGeneration(config)
+    # Left at zero by transformers, it would hide every image.
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.02)
+    images = Gemma3ImageProcessor(size={"height": 56, "width": 56}, do_pan_and_scan=False)
+    processor = Gemma3Processor(images, tokens, chat_template("<start_of_image>"), image_seq_length=4)
+    return model, processor
