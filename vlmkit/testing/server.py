@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import repeat
 from types import TracebackType
@@ -184,48 +185,44 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         fault = self._receive(body)
         try:
-            self._answer(body, fault)
+            send = self._reply(body, fault)
         finally:
             self.server.fake.finished()
+        send()
 
     def _receive(self, body: Mapping[str, Any]) -> Fault | None:
         fake = self.server.fake
         key = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
         return fake.received(self.path, body, key)
 
-    def _answer(self, body: Mapping[str, Any], fault: Fault | None) -> None:
+    def _reply(self, body: Mapping[str, Any], fault: Fault | None) -> Callable[[], None]:
+        """Work out the reply; return what sends it, once the request no longer counts as under way."""
         fake = self.server.fake
         key = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if fault is not None and fault.kind == "death":
             fake.die()
         if fake.dead:
-            self._cut()
-        elif fake.key is not None and key != fake.key:
-            self._refuse(401, f"Incorrect API key provided: {key}")
-        elif body.get("model") != fake.model:
-            self._refuse(404, f"The model {body.get('model')} does not exist")
-        elif fault is not None and fault.kind == "status":
-            self._refuse(fault.status, fault.message, fault.retry_after)
-        elif body.get("logprobs") and not fake.logprobs:
-            self._refuse(422, "Unsupported fields in the request: {'logprobs'}")
-        else:
-            self._complete(fake.completed(body), fault)
-
-    def _complete(self, whole: Mapping[str, Any], fault: Fault | None) -> None:
+            return self._cut
+        if fake.key is not None and key != fake.key:
+            return partial(self._refuse, 401, f"Incorrect API key provided: {key}")
+        if body.get("model") != fake.model:
+            return partial(self._refuse, 404, f"The model {body.get('model')} does not exist")
+        if fault is not None and fault.kind == "status":
+            return partial(self._refuse, fault.status, fault.message, fault.retry_after)
+        if body.get("logprobs") and not fake.logprobs:
+            return partial(self._refuse, 422, "Unsupported fields in the request: {'logprobs'}")
+        whole = fake.completed(body)
         content = json.dumps(whole).encode()
         if fault is None:
-            self._send_bytes(200, content)
-        elif fault.kind == "slow":
+            return partial(self._send_bytes, 200, content)
+        if fault.kind == "slow":
             time.sleep(fault.seconds)
-            self._send_bytes(200, content)
-        elif fault.kind == "malformed":
-            self._send_bytes(200, content[: len(content) // 2])
-        elif fault.kind == "cut":
-            self._headers(200, len(content))
-            self.wfile.write(content[: len(content) // 2])
-            self._cut()
-        else:
-            self._send(200, nonsense(whole))
+            return partial(self._send_bytes, 200, content)
+        if fault.kind == "malformed":
+            return partial(self._send_bytes, 200, content[: len(content) // 2])
+        if fault.kind == "cut":
+            return partial(self._send_half, content)
+        return partial(self._send, 200, nonsense(whole))
 
     def _refuse(self, status: int, message: str, retry_after: str | None = None) -> None:
         content = json.dumps({"error": {"message": message, "type": "fake", "code": None}}).encode()
@@ -245,6 +242,11 @@ class _Handler(BaseHTTPRequestHandler):
         if retry_after is not None:
             self.send_header("Retry-After", retry_after)
         self.end_headers()
+
+    def _send_half(self, content: bytes) -> None:
+        self._headers(200, len(content))
+        self.wfile.write(content[: len(content) // 2])
+        self._cut()
 
     def _cut(self) -> None:
         self.close_connection = True
