@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -22,6 +23,8 @@ from vlmkit_adapters.openai.messages import data_url, messages
 from vlmkit_adapters.openai.offers import Choices, Offers, choice_field, find_choices, find_logprobs, letter_fields
 from vlmkit_adapters.openai.prices import Prices
 from vlmkit_adapters.openai.reading import letter_ballot, reply_text, top_log_probs, usage_of
+
+_log = logging.getLogger(__name__)
 
 _PICTURES_KEPT = 32
 
@@ -111,6 +114,7 @@ class ServerBackend:
                     f"what {self.base_url} offers cannot be found out: {error.message}",
                     hint="try again, or say it with logprobs=no,choices=none",
                 ) from error
+            _log.info("%s offers %s", self.base_url, self._offers)
         return self._offers
 
     @property

@@ -174,7 +174,8 @@ class Caller:
 
     def _clean(self, message: str) -> str:
         """Return a server's words in one short line without the key, which some servers repeat."""
-        return " ".join(message.replace(self._client.api_key, "***").split())[:300]
+        key = self._client.api_key or _NO_KEY
+        return " ".join(message.replace(key, "***").split())[:300]
 
 
 def _connect(base_url: str, timeout: float) -> openai.OpenAI:
