@@ -11,8 +11,22 @@ from attrs import define, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmkit import Ask, Capability, Classify, Engine, Example, LabelSpace, Prediction, Ranking, Text, together
+from vlmkit import (
+    Ask,
+    Capability,
+    Classify,
+    Engine,
+    Example,
+    Failed,
+    LabelSpace,
+    Prediction,
+    Ranking,
+    Text,
+    Usage,
+    together,
+)
 from vlmkit.errors import BackendError, CapabilityError, ImageError, SpecError, StrategyError
+from vlmkit.runs.samples import sample_lines
 from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
 from vlmkit_strategies.flat import Flat
@@ -135,6 +149,50 @@ def test_missing_capability_is_refused_before_any_query():
     with pytest.raises(CapabilityError, match="needs likelihood, which recorder cannot do"):
         list(Engine(Flat(), backend).solve(examples(1), LABELS))
     assert backend.calls == []
+
+
+@define
+class Selective(Recorder):
+    """A recorder that says which queries it cannot answer, and answers the others."""
+
+    def answer(self, queries):
+        self.calls.append(len(queries))
+        refused = [any(image.source in self.refuse for image in query.images) for query in queries]
+        return [
+            Failed(BackendError("refused"), usage=Usage(retries=2)) if no else self.inner.answer([query])[0]
+            for no, query in zip(refused, queries, strict=True)
+        ]
+
+
+def test_failed_answer_fails_its_example_and_nothing_is_asked_twice():
+    backend = Selective(refuse=frozenset({"002"}))
+    solved = list(Engine(Flat(), backend).solve(examples(5), LABELS))
+    assert [one.example.id for one in solved if one.error is not None] == ["002"]
+    assert isinstance(solved[2].error, BackendError) and solved[2].usage.retries == 2
+    assert backend.calls == [5]
+
+
+@frozen
+class Undaunted:
+    """Predicts nothing where it gets no answer."""
+
+    requires = frozenset()
+
+    def solve(self, task):
+        try:
+            (ballot,) = yield [task.choose(task.labels)]
+        except BackendError as error:
+            return Prediction(None, text=str(error))
+        return Prediction(ballot.choice)
+
+
+def test_strategy_may_catch_a_failed_answer():
+    backend = Selective(refuse=frozenset({"001"}))
+    solved = list(Engine(Undaunted(), backend, keep_exchanges=True).solve(examples(3), LABELS))
+    assert [one.error for one in solved] == [None] * 3
+    assert solved[1].prediction == Prediction(None, text="refused")
+    (line,) = sample_lines(solved[1])
+    assert line["error"] == "refused" and line["id"] == "001"
 
 
 def test_exchanges_are_kept_on_request():

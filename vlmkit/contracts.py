@@ -49,9 +49,10 @@ class Backend(Protocol):
         ...
 
     def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
-        """Answer every query, in order.
+        """Answer every query, in order; ``Failed`` stands for one that cannot be answered while others can.
 
         Raises:
+            UserError: None can be answered; the run ends.
             VlmkitError: One of the queries cannot be answered; the engine then asks example by example.
         """
         ...

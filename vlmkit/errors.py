@@ -8,6 +8,7 @@ VlmkitError
 │   ├── PromptError           a prompt file is not a usable template
 │   ├── DataError             a data set, folder or manifest cannot be used
 │   ├── ModelError            a model cannot be loaded
+│   ├── ServerError           a server is out of reach, or refuses us as a whole
 │   ├── CapabilityError       the backend cannot do what the strategy asks for
 │   └── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
 ├── PluginError               a plugin is broken; kept and shown, never fatal by itself
@@ -73,6 +74,10 @@ class DataError(UserError):
 
 class ModelError(UserError):
     """A model cannot be loaded."""
+
+
+class ServerError(UserError):
+    """A server is out of reach, or refuses or lacks what every request needs."""
 
 
 class CapabilityError(UserError):

@@ -32,6 +32,11 @@ def vlmkit_register(registry: Registry) -> None:
     )
     registry.adapter("tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs")
     registry.adapter(
+        "openai",
+        "vlmkit_adapters.openai:ServerBackend",
+        summary="Any OpenAI-compatible server: vLLM, SGLang, transformers serve, hosted APIs",
+    )
+    registry.adapter(
         "scripted",
         "vlmkit_adapters.scripted:ScriptedBackend",
         summary="Deterministic fake with settable accuracy, order bias, None and invalid rates",

@@ -31,6 +31,10 @@ def results_table(results: Mapping[str, Any], *, judged: bool) -> Table:
         ("tokens per example", f"{sum(usage['tokens'].values()) / solved:,.0f}"),
         ("seconds per example", f"{usage['seconds'] / solved:.3f}"),
     ]
+    if usage["retries"]:
+        rows.append(("retries", f"{usage['retries']:,}"))
+    if usage["cost"]:
+        rows.append(("cost", f"{usage['cost']:,.4f}"))
     if results["limit"] is not None:
         rows.append(("limit", f"{results['limit']:,} (not for reporting)"))
     rows.append(("directory", results["directory"]))

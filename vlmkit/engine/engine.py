@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import define, field, frozen
 from attrs.validators import ge
@@ -12,7 +12,7 @@ from vlmkit.contracts import Backend, Solving, Strategy
 from vlmkit.data.images import open_image
 from vlmkit.errors import CapabilityError, StrategyError, UserError
 from vlmkit.prompts import Prompt, default_prompt
-from vlmkit.types import Answer, Ask, Classify, Example, LabelSpace, Prediction, Query, Task, Usage
+from vlmkit.types import Answer, Ask, Classify, Example, Failed, LabelSpace, Prediction, Query, Task, Usage
 
 
 @frozen
@@ -179,7 +179,7 @@ class _Job:
 
     def begin(self, solving: Solving) -> None:
         self._solving = solving
-        self._advance(None)
+        self._advance(lambda: next(solving))
 
     def receive(self, answers: Sequence[Answer]) -> None:
         self.usage = sum((answer.usage for answer in answers), self.usage)
@@ -187,8 +187,11 @@ class _Job:
             pairs = zip(self.pending, answers, strict=True)
             self.exchanges.extend(Exchange(self.rounds, query, answer) for query, answer in pairs)
         self.rounds += 1
+        solving = self._solving
+        assert solving is not None
+        failed = next((answer for answer in answers if isinstance(answer, Failed)), None)
         try:
-            self._advance(answers)
+            self._advance(lambda: solving.send(answers) if failed is None else solving.throw(failed.error))
         except UserError:
             raise
         except Exception as error:
@@ -197,11 +200,11 @@ class _Job:
     def fail(self, error: Exception) -> None:
         self.error, self.pending, self._solving = error, (), None
 
-    def _advance(self, answers: Sequence[Answer] | None) -> None:
-        """Run the generator until it asks something or returns."""
+    def _advance(self, step: Callable[[], Sequence[Query]]) -> None:
+        """Run the generator on from ``step`` until it asks something or returns."""
         assert self._solving is not None
         try:
-            self.pending = next(self._solving) if answers is None else self._solving.send(answers)
+            self.pending = step()
             while not self.pending:
                 self.pending = self._solving.send(())
         except StopIteration as stop:

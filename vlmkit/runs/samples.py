@@ -6,7 +6,7 @@ from typing import Any
 
 from vlmkit.engine import Exchange, Solved
 from vlmkit.runs.convert import to_json
-from vlmkit.types import Text
+from vlmkit.types import Failed, Text
 
 
 def sample_lines(solved: Solved) -> list[dict[str, Any]]:
@@ -17,6 +17,8 @@ def sample_lines(solved: Solved) -> list[dict[str, Any]]:
 def _line(exchange: Exchange) -> dict[str, Any]:
     answer = exchange.answer
     common = {"round": exchange.round, "prompt": answer.prompt}
+    if isinstance(answer, Failed):
+        return {**common, "error": str(answer.error)}
     if isinstance(answer, Text):
         return {**common, "reply": answer.text}
     return {

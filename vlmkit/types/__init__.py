@@ -3,7 +3,7 @@
 Example -> Task -> Query -> Answer -> Prediction. All are frozen; none holds a model or a device.
 """
 
-from vlmkit.types.answer import Answer, Ballot, Outcome, Ranking, Text
+from vlmkit.types.answer import Answer, Ballot, Failed, Outcome, Ranking, Text
 from vlmkit.types.capability import Capability
 from vlmkit.types.example import Example, ImageSource
 from vlmkit.types.image import Image
@@ -22,6 +22,7 @@ __all__ = [
     "Choose",
     "Classify",
     "Example",
+    "Failed",
     "Generate",
     "Image",
     "ImageSource",

@@ -129,4 +129,22 @@ class Text:
     usage: Usage = field(factory=Usage)
 
 
-Answer = Ballot | Text
+@frozen
+class Failed:
+    """What a backend returns in place of an answer that it could not get, while others of the same call are fine.
+
+    It never reaches a strategy: the engine raises ``error`` at the strategy's ``yield``, and unless the strategy
+    catches it, that example alone fails.
+
+    Args:
+        error: Why there is no answer.
+        prompt: The exact text that went to the model.
+        usage: What the attempts cost.
+    """
+
+    error: Exception
+    prompt: str = field(default="", repr=False)
+    usage: Usage = field(factory=Usage)
+
+
+Answer = Ballot | Text | Failed

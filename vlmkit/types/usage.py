@@ -41,6 +41,8 @@ class Usage:
         images_encoded: Passes of one image through the vision encoder.
         tokens: Tokens through the language model.
         seconds: Seconds spent in the backend.
+        retries: Requests to a server that were sent again, because an earlier one failed.
+        cost: Price of the tokens, in the currency of the user's price table.
     """
 
     queries: int = 0
@@ -48,6 +50,8 @@ class Usage:
     images_encoded: int = 0
     tokens: Tokens = field(factory=Tokens)
     seconds: float = 0.0
+    retries: int = 0
+    cost: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -56,4 +60,6 @@ class Usage:
             self.images_encoded + other.images_encoded,
             self.tokens + other.tokens,
             self.seconds + other.seconds,
+            self.retries + other.retries,
+            self.cost + other.cost,
         )

@@ -1,0 +1,213 @@
+"""The door for queries: a backend over a server."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from attrs import define, evolve, field
+from attrs.validators import ge, gt
+
+from vlmkit import Answer, Capability, Choose, Failed, Image, Letter, Likelihood, Query, Reply, Text, Usage
+from vlmkit.errors import ServerError, SpecError
+from vlmkit.parsers import ballot_from_reply
+from vlmkit.types.labels import NONE_NAME
+from vlmkit_adapters.openai.caller import Caller, RefusedError
+from vlmkit_adapters.openai.messages import data_url, messages
+from vlmkit_adapters.openai.offers import Choices, Offers, choice_field, find_choices, find_logprobs, letter_fields
+from vlmkit_adapters.openai.prices import Prices
+from vlmkit_adapters.openai.reading import letter_ballot, reply_text, top_log_probs, usage_of
+
+_log = logging.getLogger(__name__)
+
+_PICTURES_KEPT = 32
+
+
+def _without_secrets(_: object, __: object, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SpecError("adapter openai: base_url is no http address", hint="write base_url=http://127.0.0.1:8000/v1")
+    if parts.username or parts.password or parts.query:
+        # The address is written to the run directory; it is not repeated here either.
+        raise SpecError(
+            "adapter openai: base_url holds a user, a password or a query",
+            hint="give the bare address, and the key in the environment variable OPENAI_API_KEY",
+        )
+
+
+@define
+class ServerBackend:
+    """Answers queries through a server that speaks the OpenAI protocol.
+
+    The key comes from the environment variable ``OPENAI_API_KEY``, which the official client reads; it is written
+    nowhere. What the server offers is found out once, by up to three short requests, unless the options say it.
+
+    Args:
+        model: The model's name on the server.
+        base_url: The server, mostly with ``/v1`` at its end.
+        logprobs: Whether the server returns log-probabilities, for the readout ``letter``; ``auto`` asks it.
+        choices: The field by which the server limits replies to the options, for the readout ``text``; ``auto`` asks.
+        concurrency: Most requests at once; how many there are depends on how the server takes them.
+        max_retries: Retries of one request.
+        timeout: Longest wait for one reply, in seconds.
+        prices: A JSON file of prices for a million tokens by model; see ``Prices``.
+    """
+
+    model: str
+    base_url: str = field(default="https://api.openai.com/v1", validator=_without_secrets)
+    logprobs: Literal["auto", "yes", "no"] = "auto"
+    choices: Literal["auto"] | Choices = "auto"
+    concurrency: int = field(default=32, validator=ge(1))
+    max_retries: int = field(default=5, validator=ge(0))
+    timeout: float = field(default=120.0, validator=gt(0))
+    prices: Path | None = None
+    _prices: Prices | None = field(default=None, init=False, repr=False)
+    _caller: Caller | None = field(default=None, init=False, repr=False)
+    _offers: Offers | None = field(default=None, init=False, repr=False)
+    _url: Any = field(factory=lambda: lru_cache(_PICTURES_KEPT)(data_url), init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._prices = None if self.prices is None else Prices.read(self.prices, self.model)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Text, several images and, unless told otherwise, letters; known without asking the server."""
+        letter = {Capability.LETTER} if self.logprobs != "no" else set()
+        return frozenset({Capability.GENERATE, Capability.MULTI_IMAGE, *letter})
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The server's address, the model's name there, and what the server offers, which is asked at the first use.
+
+        Raises:
+            ServerError: The server is out of reach, or refuses us.
+        """
+        offers = self.offers
+        return {
+            "model": self.model,
+            "base_url": self.base_url,
+            "logprobs": offers.logprobs,
+            "choices": offers.choices,
+        }
+
+    @property
+    def offers(self) -> Offers:
+        """What the server can do beyond plain text.
+
+        Raises:
+            ServerError: The server is out of reach, or refuses us.
+        """
+        if self._offers is None:
+            try:
+                self._offers = Offers(
+                    find_logprobs(self.caller, self.model) if self.logprobs == "auto" else self.logprobs == "yes",
+                    find_choices(self.caller, self.model) if self.choices == "auto" else self.choices,
+                )
+            except RefusedError as error:
+                raise ServerError(
+                    f"what {self.base_url} offers cannot be found out: {error.message}",
+                    hint="try again, or say it with logprobs=no,choices=none",
+                ) from error
+            _log.info("%s offers %s", self.base_url, self._offers)
+        return self._offers
+
+    @property
+    def caller(self) -> Caller:
+        """The connection to the server; made at the first use.
+
+        Raises:
+            ModelError: The package ``openai`` is not installed.
+        """
+        if self._caller is None:
+            self._caller = Caller(self.base_url, self.timeout, self.max_retries, self.concurrency)
+        return self._caller
+
+    def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
+        """Answer every query, in order; ``Failed`` stands for one that failed after its retries.
+
+        The first query about some images goes ahead of the others about them: once it is answered, the server has
+        them in its prefix cache.
+
+        Raises:
+            ServerError: The server is gone, refuses us, or lacks what a readout needs.
+        """
+        self._check(queries)
+        caller, started = self.caller, time.perf_counter()
+        pool = ThreadPoolExecutor(self.concurrency)
+        try:
+            answers = dict(self._answered(queries, caller, pool))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
+        return [evolve(answers[index], usage=answers[index].usage + share) for index in range(len(queries))]
+
+    def close(self) -> None:
+        """Give up what waits, and close the connections."""
+        if self._caller is not None:
+            self._caller.close()
+            self._caller = None
+        self._url.cache_clear()
+
+    def _check(self, queries: Sequence[Query]) -> None:
+        offers = self.offers
+        for query in queries:
+            readout = query.readout if isinstance(query, Choose) else None
+            if isinstance(readout, Likelihood) or (isinstance(readout, Letter) and not offers.logprobs):
+                raise ServerError(
+                    f"{self.base_url} does not offer the readout {readout.requires}", hint="use readout=text"
+                )
+
+    def _answered(
+        self, queries: Sequence[Query], caller: Caller, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[int, Answer]]:
+        groups: dict[tuple[Image, ...], list[int]] = {}
+        for index, query in enumerate(queries):
+            groups.setdefault(query.images, []).append(index)
+        ahead = {pool.submit(self._ask, queries[first], caller): (first, rest) for first, *rest in groups.values()}
+        others: dict[Future[Answer], int] = {}
+        for future in as_completed(ahead):
+            first, rest = ahead[future]
+            yield first, future.result()
+            others |= {pool.submit(self._ask, queries[index], caller): index for index in rest}
+        for future in as_completed(others):
+            yield others[future], future.result()
+
+    def _ask(self, query: Query, caller: Caller) -> Answer:
+        body = {
+            "model": self.model,
+            "messages": messages(query, [self._url(image) for image in query.images]),
+            "temperature": 0,
+            **self._readout_fields(query),
+        }
+        try:
+            reply = caller.ask(body, lambda completion: self._read(query, completion))
+        except RefusedError as error:
+            return Failed(error, prompt=query.text, usage=Usage(queries=1, retries=error.retries))
+        return evolve(reply.content, usage=reply.content.usage + Usage(retries=reply.retries))
+
+    def _readout_fields(self, query: Query) -> Mapping[str, Any]:
+        if not isinstance(query, Choose):
+            return {"max_tokens": query.max_tokens}
+        if not isinstance(query.readout, Reply):
+            return {"max_tokens": 1, **letter_fields()}
+        fields: dict[str, Any] = {"max_tokens": query.readout.max_tokens}
+        if self.offers.choices != "none":
+            texts = [option.name for option in query.options]
+            if query.allow_none and NONE_NAME not in texts:
+                texts.append(NONE_NAME)
+            fields["extra_body"] = choice_field(self.offers.choices, texts)
+        return fields
+
+    def _read(self, query: Query, completion: Any) -> Answer:
+        usage = usage_of(completion, self._prices)
+        if not isinstance(query, Choose):
+            return Text(reply_text(completion), prompt=query.text, usage=usage)
+        if isinstance(query.readout, Reply):
+            return ballot_from_reply(query, reply_text(completion), prompt=query.text, usage=usage)
+        return letter_ballot(query, top_log_probs(completion), usage)

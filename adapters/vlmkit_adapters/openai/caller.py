@@ -1,0 +1,191 @@
+"""One request to a server and, where it may help, the same again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import define, field, frozen
+
+from vlmkit.errors import BackendError, ModelError, ServerError
+from vlmkit_adapters.openai.gate import Gate
+from vlmkit_adapters.openai.patience import LONGEST_ASKED, is_overload, is_transient, wait_before
+
+if TYPE_CHECKING:
+    import openai
+
+_NO_KEY = "no-key-is-set"
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_FATAL = {
+    401: "the key is missing or wrong; set the environment variable OPENAI_API_KEY",
+    403: "the key may not use this; check its rights and the model's name",
+    404: "check the model's name and base_url, which mostly ends in /v1",
+}
+
+
+class UnusableReplyError(Exception):
+    """A reply arrived and makes no sense; asking again may help."""
+
+
+class RefusedError(BackendError):
+    """The server refuses this one request; ``retries`` were made before it did."""
+
+    def __init__(self, message: str, *, retries: int, status: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retries, self.status = retries, status
+
+
+@frozen
+class Reply(Generic[T]):
+    """What was read off the server's reply, and after how many retries."""
+
+    content: T
+    retries: int
+
+
+@frozen
+class _Trouble:
+    """Why one attempt failed: in words, with the wait that the server asked for."""
+
+    message: str
+    headers: Mapping[str, str] = field(factory=dict)
+    overload: bool = False
+    silent: bool = False
+
+
+@define
+class Caller:
+    """Sends chat requests through the official client, many at once, each as often as it takes.
+
+    The client's own retries are off: they cannot tell the gate of an overload, count what they did, retry a malformed
+    reply, or keep from repeating a 400 whose headers ask for it.
+
+    Args:
+        base_url: The server, mostly with ``/v1`` at its end.
+        timeout: Longest wait for one reply, in seconds.
+        max_retries: Retries of one request before it counts as failed.
+        concurrency: Most requests under way at once.
+    """
+
+    base_url: str
+    timeout: float
+    max_retries: int
+    concurrency: int
+    gate: Gate = field(init=False)
+    _client: openai.OpenAI = field(init=False, repr=False)
+    _heard: float = field(default=0.0, init=False)
+    _closing: threading.Event = field(factory=threading.Event, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.gate = Gate(self.concurrency)
+        self._client = _connect(self.base_url, self.timeout)
+
+    def ask(self, body: Mapping[str, Any], read: Callable[[Any], T]) -> Reply[T]:
+        """Send one chat request, again if need be, and read the reply.
+
+        Args:
+            body: Arguments of ``chat.completions.create``.
+            read: Reads the completion; raises ``UnusableReplyError`` where it makes no sense.
+
+        Raises:
+            RefusedError: This request is refused, or failed after all retries.
+            ServerError: The server is gone, or refuses us as a whole.
+        """
+        started = time.monotonic()
+        trouble = _Trouble("never sent")
+        for retry in range(self.max_retries + 1):
+            if retry:
+                wait = wait_before(retry, trouble.headers)
+                if wait > LONGEST_ASKED:
+                    raise RefusedError(f"{trouble.message}, and asks to wait {wait:,.0f} s", retries=retry - 1)
+                _log.info("%s; retry %d of %d in %.1f s", trouble.message, retry, self.max_retries, wait)
+                if self._closing.wait(wait):
+                    raise RefusedError("interrupted", retries=retry - 1)
+            attempt = self._attempt(body, read, retry)
+            if not isinstance(attempt, _Trouble):
+                return attempt
+            trouble = attempt
+        if trouble.silent and self._heard < started and not self._alive():
+            raise ServerError(
+                f"{trouble.message}, {self.max_retries + 1} times running",
+                hint="start it again; the same command goes on from here",
+            )
+        raise RefusedError(f"{trouble.message}, {self.max_retries + 1} times running", retries=self.max_retries)
+
+    def close(self) -> None:
+        """Give up whatever waits, and close the connections."""
+        self._closing.set()
+        self._client.close()
+
+    def _attempt(self, body: Mapping[str, Any], read: Callable[[Any], T], retry: int) -> Reply[T] | _Trouble:
+        import openai
+
+        with self.gate.entered() as passage:
+            try:
+                reply = Reply(read(self._client.chat.completions.create(**body)), retry)
+            except openai.APIStatusError as error:
+                trouble = self._status(error, retry)
+            except openai.APITimeoutError:
+                trouble = _Trouble(f"{self.base_url} gave no reply in {self.timeout:g} s", overload=True, silent=True)
+            except openai.APIConnectionError as error:
+                cause = error.__cause__ or error
+                trouble = _Trouble(f"the connection to {self.base_url} failed ({self._clean(str(cause))})", silent=True)
+            except (openai.APIResponseValidationError, json.JSONDecodeError, UnusableReplyError) as error:
+                self._heard = time.monotonic()
+                trouble = _Trouble(f"{self.base_url} sent a reply that makes no sense ({self._clean(str(error))})")
+            else:
+                self._heard = time.monotonic()
+                passage.succeeded()
+                return reply
+            if trouble.overload:
+                passage.overloaded()
+            return trouble
+
+    def _status(self, error: openai.APIStatusError, retry: int) -> _Trouble:
+        status = error.status_code
+        message = f"{self.base_url} answered {status} ({self._clean(error.message)})"
+        if status in _FATAL:
+            raise ServerError(message, hint=_FATAL[status])
+        if not is_transient(status):
+            raise RefusedError(message, retries=retry, status=status)
+        return _Trouble(message, error.response.headers, overload=is_overload(status), silent=status >= 500)
+
+    def _alive(self) -> bool:
+        """Ask for something light: a server that refuses one request may be fine with others."""
+        import openai
+
+        try:
+            self._client.models.list()
+        except openai.APIStatusError as error:
+            return error.status_code < 500
+        except openai.APIConnectionError:
+            return False
+        except (openai.OpenAIError, ValueError):  # a reply, if not the expected one
+            return True
+        return True
+
+    def _clean(self, message: str) -> str:
+        """Return a server's words in one short line without the key, which some servers repeat."""
+        key = self._client.api_key or _NO_KEY
+        return " ".join(message.replace(key, "***").split())[:300]
+
+
+def _connect(base_url: str, timeout: float) -> openai.OpenAI:
+    try:
+        import openai
+    except ImportError:
+        raise ModelError(
+            "the adapter openai needs the package openai", hint="run: pip install 'vlmkit[openai]'"
+        ) from None
+    try:
+        return openai.OpenAI(base_url=base_url, timeout=timeout, max_retries=0)
+    except openai.OpenAIError:  # no key in the environment: servers of one's own mostly ask for none
+        return openai.OpenAI(base_url=base_url, timeout=timeout, max_retries=0, api_key=_NO_KEY)

@@ -1,0 +1,85 @@
+"""What a server can do beyond plain text, found out by asking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+from vlmkit_adapters.openai.caller import Caller, RefusedError
+from vlmkit_adapters.openai.reading import has_log_probs, reply_text
+
+Choices = Literal["structured_outputs", "guided_choice", "none"]
+"""The field by which a request limits the reply to given texts: vLLM's present one, its former one, or none."""
+
+TOP = 20
+"""Most probable tokens that are asked for; more than 20 most servers refuse."""
+
+_ODD_REPLY = "vlmkit-probe"
+
+
+@frozen
+class Offers:
+    """What a server can do beyond plain text.
+
+    Args:
+        logprobs: Whether it returns the log-probabilities of the likeliest tokens.
+        choices: How it limits replies to given texts.
+    """
+
+    logprobs: bool
+    choices: Choices
+
+
+def find_logprobs(caller: Caller, model: str) -> bool:
+    """Return whether the server returns log-probabilities.
+
+    Raises:
+        ServerError: It cannot be reached.
+        BackendError: It keeps failing.
+    """
+    body = {**_question(model), "max_tokens": 1, **letter_fields()}
+    try:
+        return caller.ask(body, has_log_probs).content
+    except RefusedError as refused:
+        return _refusal(refused)
+
+
+def find_choices(caller: Caller, model: str) -> Choices:
+    """Return how the server limits replies: by the first field that makes it say what it never would.
+
+    Raises:
+        ServerError: It cannot be reached.
+        BackendError: It keeps failing.
+    """
+    fields: tuple[Choices, ...] = ("structured_outputs", "guided_choice")
+    for field in fields:
+        body = {**_question(model), "max_tokens": 16, "extra_body": choice_field(field, [_ODD_REPLY])}
+        try:
+            if caller.ask(body, reply_text).content.strip() == _ODD_REPLY:
+                return field
+        except RefusedError as refused:
+            _refusal(refused)
+    return "none"
+
+
+def letter_fields() -> Mapping[str, Any]:
+    """Return the fields that ask for log-probabilities."""
+    return {"logprobs": True, "top_logprobs": TOP}
+
+
+def choice_field(choices: Choices, texts: list[str]) -> Mapping[str, Any]:
+    """Return the field that limits a reply to ``texts``."""
+    return {"structured_outputs": {"choice": texts}} if choices == "structured_outputs" else {"guided_choice": texts}
+
+
+def _question(model: str) -> dict[str, Any]:
+    return {"model": model, "temperature": 0, "messages": [{"role": "user", "content": "Say hello."}]}
+
+
+def _refusal(refused: RefusedError) -> Literal[False]:
+    """Take a refused field for a missing one; anything else is trouble."""
+    if refused.status is None:
+        raise refused
+    return False

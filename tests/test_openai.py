@@ -1,0 +1,368 @@
+"""Answers from a server: right ones whatever goes wrong on the way, and a clear end where none can come."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections import defaultdict
+from itertools import chain, repeat
+
+import PIL.Image
+import pytest
+
+from vlmkit import (
+    Capability,
+    Choose,
+    Engine,
+    Example,
+    Failed,
+    Generate,
+    Image,
+    Label,
+    LabelSpace,
+    Letter,
+    Outcome,
+    Reply,
+)
+from vlmkit.errors import CapabilityError, ServerError
+from vlmkit.testing.server import FakeServer, Fault, Said, answered_by
+from vlmkit_adapters.openai import ServerBackend, patience
+from vlmkit_adapters.openai.gate import START
+from vlmkit_adapters.scripted import ScriptedBackend
+from vlmkit_strategies.dci import DCI
+from vlmkit_strategies.flat import Flat
+
+SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
+FORCED = {"logprobs": "yes", "choices": "none"}
+KEY = "sk-very-secret-0123456789"
+
+
+def picture(shade: int) -> PIL.Image.Image:
+    return PIL.Image.new("RGB", (4, 4), (shade % 256, shade // 256, 7))
+
+
+def choose(shade: int = 0, readout=None, options: int = 5, **more) -> Choose:
+    labels = tuple(Label(f"label {index}") for index in range(options))
+    return Choose((Image(picture(shade)),), labels, readout=readout or Letter(), **more)
+
+
+def serving(**settings) -> FakeServer:
+    settings.setdefault("answer", answered_by(SCRIPTED))
+    return FakeServer(**settings)
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+@pytest.fixture
+def connect():
+    """Open backends on a server, and close them at the end of the test."""
+    opened = []
+
+    def open_backend(server: FakeServer, **options) -> ServerBackend:
+        opened.append(ServerBackend(server.model, server.base_url, **{**FORCED, **options}))
+        return opened[-1]
+
+    yield open_backend
+    for backend in opened:
+        backend.close()
+
+
+@pytest.mark.parametrize("allow_none", [False, True])
+@pytest.mark.parametrize("readout", [Letter(), Reply()])
+def test_answers_are_those_of_the_model_behind_the_server(connect, readout, allow_none):
+    queries = [choose(shade, readout, allow_none=allow_none) for shade in range(10)]
+    with serving() as server:
+        got = connect(server).answer(queries)
+    for one, expected in zip(got, SCRIPTED.answer(queries), strict=True):
+        assert (one.choice, one.outcome) == (expected.choice, expected.outcome)
+        if isinstance(readout, Letter):
+            assert one.log_probs == pytest.approx(expected.log_probs)
+            assert one.none_log_prob == pytest.approx(expected.none_log_prob)
+
+
+def test_free_question_gets_the_reply():
+    with serving(answer=lambda asked: Said(f"{len(asked.images)} and {asked.max_tokens}")) as server:
+        backend = ServerBackend("fake", server.base_url, **FORCED)
+        (text,) = backend.answer([Generate((Image(picture(1)), Image(picture(2))), "How many?", max_tokens=7)])
+        backend.close()
+    assert text.text == "2 and 7"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", 408),
+        Fault("status", 409),
+        Fault("status", 429),
+        Fault("status", 500),
+        Fault("status", 503),
+        Fault("cut"),
+        Fault("malformed"),
+        Fault("logprobs"),
+        Fault("slow", seconds=3.0),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+def test_passing_trouble_is_retried_and_counted(connect, fault):
+    with serving(faults=[fault]) as server:
+        (ballot,) = connect(server, timeout=1.0 if fault.kind == "slow" else 60.0).answer([choose()])
+    assert ballot.choice == SCRIPTED.answer([choose()])[0].choice
+    assert ballot.usage.retries == 1 and len(server.chats) == 2
+
+
+@pytest.mark.parametrize("status", [400, 405, 413, 422])
+def test_refused_query_is_never_retried_and_fails_alone(connect, status):
+    with serving(faults=[Fault("status", status, message="too long")]) as server:
+        failed, fine = connect(server).answer([choose(1), choose(1, Reply())])
+    assert isinstance(failed, Failed) and "too long" in str(failed.error) and failed.usage.retries == 0
+    assert not isinstance(fine, Failed) and len(server.chats) == 2
+
+
+def test_retry_after_is_obeyed(connect):
+    with serving(faults=[Fault("status", 429, retry_after="1")]) as server:
+        connect(server).answer([choose()])
+    first, second = server.chats
+    assert 1.0 <= second.at - first.at < 10
+
+
+def test_wait_that_nobody_has_time_for_fails_the_query(connect):
+    with serving(faults=[Fault("status", 429, retry_after="86400")]) as server:
+        (failed,) = connect(server).answer([choose()])
+    assert "asks to wait 86,400 s" in str(failed.error) and len(server.chats) == 1
+
+
+def test_query_fails_after_its_last_retry_while_the_server_lives(connect):
+    with serving(faults=repeat(Fault("status", 500))) as server:
+        (failed,) = connect(server, max_retries=2).answer([choose()])
+    assert isinstance(failed, Failed) and "3 times running" in str(failed.error)
+    assert failed.usage.retries == 2 and len(server.chats) == 3
+
+
+def test_server_sees_many_requests_at_once_and_never_more_than_allowed(connect):
+    queries = [choose(shade) for shade in range(120)]
+    with serving(seconds=0.01) as server:
+        connect(server, concurrency=12).answer(queries)
+    at_once = [request.at_once for request in server.chats]
+    assert max(at_once[:START]) <= START < max(at_once) <= 12
+
+
+def test_overloaded_server_gets_fewer_requests_at_once(connect):
+    trouble = Fault("status", 429, retry_after="0.05")
+    queries = [choose(shade) for shade in range(60)]
+    with serving(seconds=0.01, faults=chain([trouble] * 8, repeat(None))) as server:
+        connect(server).answer(queries)
+    later = [request.at_once for request in server.chats][8 + START : 8 + START + 10]
+    assert max(later) < START
+
+
+def test_one_request_warms_the_cache_for_each_picture_and_all_send_the_same_bytes(connect):
+    queries = [choose(shade, Reply(), options=count) for count in range(2, 8) for shade in range(4)]
+    with serving(seconds=0.02) as server:
+        answers = connect(server).answer(queries)
+    by_picture = defaultdict(list)
+    for request in server.chats:
+        assert request.body["messages"][0]["content"][0]["type"] == "image_url"
+        by_picture[request.picture_urls].append(request.at)
+    assert len(by_picture) == 4
+    for first, second, *_ in by_picture.values():
+        assert second - first >= 0.02
+    # Only the request that warms pays for its picture.
+    assert sum(answer.usage.tokens.branch >= 100 for answer in answers) == 4
+
+
+def test_baggage_of_the_file_does_not_change_the_bytes(connect):
+    plain, baggage = picture(5), picture(5)
+    baggage.info.update(icc_profile=b"profile", dpi=(300, 300), transparency=(1, 2, 3))
+    queries = [Choose((Image(pixels),), (Label("a"),), readout=Letter()) for pixels in (plain, baggage)]
+    with serving() as server:
+        connect(server).answer(queries)
+    first, second = server.chats
+    assert first.picture_urls == second.picture_urls
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+@pytest.mark.parametrize("choices", [None, "structured_outputs", "guided_choice"])
+def test_offers_are_found_out_once_and_reported(connect, logprobs, choices):
+    with serving(logprobs=logprobs, choices=choices) as server:
+        backend = connect(server, logprobs="auto", choices="auto")
+        assert server.requests == [] and Capability.LIKELIHOOD not in backend.capabilities
+        identity = backend.identity
+        assert (identity["logprobs"], identity["choices"]) == (logprobs, choices or "none")
+        asked = len(server.requests)
+        assert asked <= 3
+        backend.answer([choose(1, Reply()), choose(2, Reply())])
+        assert dict(backend.identity) == identity and len(server.requests) == asked + 2
+
+
+def test_choices_limit_replies_to_the_options(connect):
+    def rambling(asked):
+        return Said(asked.choices[-1] if asked.choices else "Well, it may be label 1, or not.")
+
+    with serving(answer=rambling, choices="structured_outputs") as server:
+        free, limited = connect(server), connect(server, choices="auto")
+        assert free.answer([choose(0, Reply())])[0].outcome is Outcome.INVALID
+        assert limited.answer([choose(0, Reply())])[0].choice == "label 4"
+        assert limited.answer([choose(0, Reply(), allow_none=True)])[0].outcome is Outcome.NONE
+
+
+def test_letters_without_log_probabilities_end_with_one_line(connect):
+    with serving(logprobs=False) as server:
+        backend = connect(server, logprobs="auto")
+        with pytest.raises(ServerError, match=r"does not offer the readout letter; use readout=text"):
+            backend.answer([choose()])
+
+
+def test_letter_that_is_not_returned_ranks_below_those_that_are(connect):
+    with serving(answer=lambda asked: Said("C", {"C": -0.5, " C": -2.0, "the": -1.5, "A": -3.0})) as server:
+        (ballot,) = connect(server).answer([choose()])
+    assert ballot.choice == "label 2" and ballot.log_probs[2] == pytest.approx(-0.29859, abs=1e-4)
+    assert ballot.ranking.labels[:2] == ("label 2", "label 0")
+    assert ballot.log_probs[1] == ballot.log_probs[4] and -3.001 < ballot.log_probs[1] < -3.0
+
+
+def test_reply_without_any_letter_is_invalid(connect):
+    with serving(answer=lambda asked: Said("The", {"The": -0.1, "It": -3.0})) as server:
+        (ballot,) = connect(server).answer([choose()])
+    assert ballot.outcome is Outcome.INVALID and ballot.reply == "The" and ballot.log_probs is None
+
+
+def test_tokens_are_priced_by_the_users_table(connect, tmp_path):
+    table = tmp_path / "prices.json"
+    table.write_text(json.dumps({"fake": {"input": 2.0, "cached_input": 0.5, "output": 10.0}}))
+    with serving() as server:
+        first, second = connect(server, prices=table).answer([choose(0, Reply()), choose(0, Reply())])
+    words = len(choose(0, Reply()).text.split())
+    assert first.usage.tokens.branch == 100 + words and first.usage.tokens.generated == 2
+    assert first.usage.cost == pytest.approx(((100 + words) * 2 + 2 * 10) / 1e6)
+    assert second.usage.tokens.branch == words
+    assert second.usage.cost == pytest.approx((words * 2 + 100 * 0.5 + 2 * 10) / 1e6)
+
+
+def test_likelihood_is_refused_as_a_missing_capability(connect):
+    labels = LabelSpace([f"label {index}" for index in range(30)])
+    with serving() as server, pytest.raises(CapabilityError, match="needs likelihood, which fake cannot do"):
+        list(Engine(DCI(), connect(server)).solve([Example("1", (picture(1),))], labels))
+
+
+def test_missing_package_is_named_with_the_command(connect, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with serving() as server, pytest.raises(Exception, match=r"pip install 'vlmkit\[openai\]'"):
+        connect(server).answer([choose()])
+
+
+def mixed_faults(seed: int):
+    """One request in five fails, in one of six ways; few are slow, because they take time."""
+    slow = Fault("slow", seconds=1.5)
+    quick = [
+        Fault("status", 429, retry_after="0.05"),
+        Fault("status", 500),
+        Fault("cut"),
+        Fault("malformed"),
+        Fault("logprobs"),
+    ]
+    ways = [slow] + quick * 6
+    rng = random.Random(seed)
+    while True:
+        yield rng.choice(ways) if rng.random() < 0.2 else None
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of 40 different pictures in two sub-folders, and 30 labels."""
+    for index in range(40):
+        folder = tmp_path / "pictures" / f"label {index % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture(index).save(folder / f"{index}.png")
+    (tmp_path / "labels.txt").write_text("\n".join(f"label {index}" for index in range(30)))
+    return tmp_path / "pictures"
+
+
+def spec(server: FakeServer, **options) -> str:
+    return f"openai:model=fake,base_url={server.base_url}" + "".join(
+        f",{key}={value}" for key, value in options.items()
+    )
+
+
+def records(directory) -> list[dict]:
+    return [json.loads(line) for line in (directory / "predictions.jsonl").read_text().splitlines()]
+
+
+def test_hundreds_of_examples_through_a_failing_server_come_out_right(connect, monkeypatch):
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.05)
+    labels = LabelSpace([f"label {index}" for index in range(6)])
+    examples = [Example(f"{index:03}", (picture(index),)) for index in range(500)]
+    strategy = Flat(readout=Letter())
+    faults = mixed_faults(seed=1)
+    with serving(faults=faults) as server:
+        backend = connect(server, timeout=1.0)
+        solved = list(Engine(strategy, backend, in_flight=250).solve(examples, labels))
+    expected = [one.prediction for one in Engine(strategy, SCRIPTED).solve(examples, labels)]
+    assert [one.example.id for one in solved] == [example.id for example in examples]
+    assert [one.prediction and one.prediction.label for one in solved] == [one.label for one in expected]
+    retries = sum(one.usage.retries for one in solved)
+    assert retries == len(server.chats) - 500 and retries > 75
+
+
+def run(vlmkit_here, server, pictures, *more, **variables):
+    return vlmkit_here(
+        "run", pictures, "--labels", pictures.parent / "labels.txt", "--model", spec(server, max_retries=1),
+        "--strategy", "dci:group_size=6,readout=letter", "--output", "out", *more, **variables,
+    )  # fmt: skip
+
+
+def test_dead_server_ends_the_run_and_the_same_command_goes_on(vlmkit_here, pictures, tmp_path):
+    with serving(faults=chain(repeat(None, 100), [Fault("death")])) as server:
+        ended = run(vlmkit_here, server, pictures, "--in-flight", "4")
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert "error: the connection to" in ended.stderr and "the same command goes on" in ended.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    kept = records(tmp_path / "out")
+    assert results["status"] == "failed" and 0 < len(kept) < 40
+    assert all(record["error"] is None for record in kept)
+
+    with serving(port=server.port) as again:
+        ended = run(vlmkit_here, again, pictures, "--in-flight", "4")
+    assert ended.returncode == 0, ended.stderr
+    finished = records(tmp_path / "out")
+    assert finished[: len(kept)] == kept
+    assert len({record["id"] for record in finished}) == len(finished) == 40
+
+
+def test_failed_queries_fail_their_examples_and_show_in_the_table(vlmkit_here, pictures, tmp_path):
+    def poisoned(asked):
+        if asked.images and asked.images[0].pixels.getpixel((0, 0)) == (3, 0, 7):
+            raise ConnectionError
+        return answered_by(SCRIPTED)(asked)
+
+    with serving(answer=poisoned, faults=chain(repeat(None, 10), [Fault("status", 500)])) as server:
+        ended = run(vlmkit_here, server, pictures, "--in-flight", "8")
+    assert ended.returncode == 1
+    failed = [record for record in records(tmp_path / "out") if record["error"] is not None]
+    assert [record["id"] for record in failed] == ["label 1/3.png"]
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["usage"]["retries"] == sum(record["usage"]["retries"] for record in records(tmp_path / "out")) > 1
+    (shown,) = [line.split() for line in ended.stdout.splitlines() if line.strip().startswith("retries")]
+    assert shown[1] == f"{results['usage']['retries']:,}"
+
+
+def test_key_goes_to_the_server_and_nowhere_else(vlmkit_here, pictures, tmp_path):
+    with serving(key=KEY, faults=chain(repeat(None, 30), [Fault("status", 400, message=f"bad {KEY}")])) as server:
+        fine = run(vlmkit_here, server, pictures, "--log-samples", OPENAI_API_KEY=KEY)
+    assert {request.key for request in server.chats} == {KEY}
+    with serving(key="another", port=server.port) as strict:
+        refused = run(vlmkit_here, strict, pictures, "--fresh", "--output", "other", OPENAI_API_KEY=KEY)
+    assert refused.returncode == 2 and "answered 401" in refused.stderr and "***" in refused.stderr
+    written = [path.read_text() for path in tmp_path.rglob("*.json*")]
+    assert len(written) >= 4 and any("bad ***" in text for text in written)
+    for text in (*written, fine.stdout, fine.stderr, refused.stdout, refused.stderr):
+        assert KEY not in text
+
+
+def test_wrong_model_and_wrong_address_say_so(vlmkit_here, pictures):
+    with serving(model="other") as server:
+        ended = run(vlmkit_here, server, pictures)
+    assert ended.returncode == 2 and "answered 404" in ended.stderr and "check the model's name" in ended.stderr
