@@ -206,7 +206,7 @@ def test_long_label_lists_are_scored_exactly_in_segments(family, request):
 
 
 def test_no_question_gives_no_answer(qwen3):
-    assert qwen(str(qwen3)).answer([]) == []
+    assert backend_of(qwen3).answer([]) == []
 
 
 def test_second_round_reuses_trunk_and_features(qwen3):
