@@ -181,8 +181,10 @@ def _check_bill(rules: Rules, answers: Sequence[Answer]) -> None:
 
 
 def _same(one: Answer, other: Answer, tolerance: float) -> bool:
-    if isinstance(one, Text) or isinstance(other, Text):
-        return isinstance(one, Text) and isinstance(other, Text) and one.text == other.text
+    if isinstance(one, Text) and isinstance(other, Text):
+        return one.text == other.text
+    if not (isinstance(one, Ballot) and isinstance(other, Ballot)):
+        return False
     if one.options != other.options or one.reply != other.reply:
         return False
     scores, others = _all_scores(one), _all_scores(other)
@@ -201,4 +203,6 @@ def _named(query: Query) -> str:
 
 
 def _short(answer: Answer) -> str:
-    return answer.text if isinstance(answer, Text) else str(answer.reply or _all_scores(answer))
+    if isinstance(answer, Ballot):
+        return str(answer.reply or _all_scores(answer))
+    return answer.text if isinstance(answer, Text) else str(answer.error)
