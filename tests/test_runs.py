@@ -96,6 +96,8 @@ def test_figures_of_a_known_run(go, tmp_path):
         "images_encoded": 18,
         "tokens": {"trunk": 54, "branch": 36, "generated": 0},
         "seconds": 9.0,
+        "retries": 0,
+        "cost": 0.0,
     }
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == results
 

@@ -122,10 +122,18 @@ def test_the_answer_is_always_on_the_list_unless_none_is_allowed(options, seed):
 
 @given(st.integers(2, 24), st.integers())
 def test_none_is_right_just_where_the_answer_is_missing(options, seed):
-    question = ask(Recipe(share_none=1.0, share_inner=0.0), options, random.Random(seed))
+    question = ask(Recipe(share_none=1.0, share_inner=0.0, share_kin=0.0), options, random.Random(seed))
     shown = [line for line in question.text.splitlines() if line in LEAVES]
     assert len(shown) == options - (question.answer == NONE_NAME)
     assert (question.glyph.leaf in shown) == (question.answer != NONE_NAME)
+
+
+@given(st.integers(2, 24), st.integers())
+def test_kin_differ_in_two_attributes_at_most(options, seed):
+    question = ask(Recipe(share_kin=1.0, share_none=0.0, share_inner=0.0), options, random.Random(seed))
+    shown = [line.split() for line in question.text.splitlines() if line in LEAVES]
+    assert len(shown) <= options
+    assert sum(len(set(words)) > 1 for words in zip(*shown, strict=True)) <= 2
 
 
 @given(st.integers(2, 24), st.integers())
