@@ -16,10 +16,11 @@ def run(name: str, *arguments: str) -> str:
 
 
 def test_dci_against_generate():
-    figures = json.loads(run("dci_vs_generate.py", "--labels", "60", "--images", "1", "--json"))
-    assert figures["queries_per_image"] == 4
-    assert figures["same_choice"] >= 0.5
-    assert figures["ratio"] > 0
+    figures = json.loads(run("dci_vs_generate.py", "--labels", "60", "--images", "2", "--in-flight", "1", "--json"))
+    for dtype in ("float32", "bfloat16"):
+        assert figures[dtype]["queries_per_image"] == 4
+        assert figures[dtype]["same_choice"] >= 0.5
+        assert figures[dtype]["ratio"] > 0
 
 
 def test_tiny_curve():

@@ -13,6 +13,7 @@ import torch
 from attrs import frozen
 
 from vlmkit.errors import ModelError
+from vlmkit.tokentree.allocator import keep_freed_memory
 from vlmkit.tokentree.attention import ATTENTION, register_attention
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -82,6 +83,8 @@ class Checkpoint:
         from transformers import AutoModelForImageTextToText
 
         register_attention()
+        if self.torch_device.type == "cpu":
+            keep_freed_memory()
         model: torch.nn.Module
         try:
             with _quiet():

@@ -1,0 +1,30 @@
+"""The attention of packed rows, path by path, against the plain formula."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vlmkit.tokentree import attention
+
+
+def plain(query, key, value, bias):
+    grouped = query.shape[1] // key.shape[1]
+    key, value = (one.double().repeat_interleave(grouped, dim=1) for one in (key, value))
+    scores = query.double() @ key.mT * query.shape[-1] ** -0.5 + (0 if bias is None else bias.double())
+    return scores.softmax(-1) @ value
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("held", [1, 2**10, 2**21], ids=["row by row", "some rows", "all rows"])
+def test_attention_equals_the_formula(dtype, tolerance, held, monkeypatch):
+    monkeypatch.setattr(attention, "SCORES_AT_ONCE", held)
+    make = torch.Generator().manual_seed(0)
+    query = torch.randn(5, 4, 7, 16, generator=make).to(dtype)
+    key, value = torch.randn(2, 5, 2, 11, 16, generator=make).to(dtype)
+    seen = torch.rand(5, 1, 7, 11, generator=make) < 0.5
+    seen[..., 0] = True
+    bias = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, float("-inf"))
+    got = attention._attend(query, key, value, bias, None)
+    assert got.shape == query.shape
+    assert (got.double() - plain(query, key, value, bias)).abs().max() < tolerance
