@@ -183,7 +183,7 @@ def tree_attention(
 
 def _rows(tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Gather tokens, [n, heads, D], into rows, [B, heads, t, D], by their places, [B, t]."""
-    return tokens.index_select(0, places.flatten()).unflatten(0, places.shape).transpose(1, 2)
+    return tokens.index_select(0, places.flatten()).view(*places.shape, *tokens.shape[1:]).transpose(1, 2)
 
 
 def _attend(
