@@ -31,8 +31,11 @@ def test_paths_bytes_and_open_pictures_are_classified_in_order(pipeline, tmp_pat
     picture((0, 0, 200)).save(path)
     encoded = io.BytesIO()
     picture((0, 200, 0)).save(encoded, "PNG")
-    images = [path, str(path), encoded.getvalue(), picture((200, 0, 0))]
-    assert [prediction.label for prediction in pipeline.classify(images, NAMES)] == ["blue", "blue", "green", "red"]
+    images = [path, str(path), encoded.getvalue(), picture((200, 0, 0)), io.BytesIO(encoded.getvalue())]
+    colours = [prediction.label for prediction in pipeline.classify(images, NAMES)]
+    assert colours == ["blue", "blue", "green", "red", "green"]
+    encoded.seek(0)
+    assert next(pipeline.classify(encoded, NAMES)).label == "green"
 
 
 def test_one_picture_and_a_label_file_will_do(pipeline, tmp_path):
@@ -101,7 +104,7 @@ def checkpoint(directory, config, *files):
 
 def test_a_checkpoint_directory_is_given_to_the_adapter_of_its_type(toy_host, tmp_path):
     path = checkpoint(tmp_path / "model", json.dumps({"model_type": "colour_vl"}), "model.safetensors")
-    backend = build_backend(path, Builder(toy_host.registry), device="cuda", dtype="float32")
+    backend = build_backend(path, Builder(toy_host.registry), device="cuda")
     assert backend.identity == {"model": path, "fail": None, "device": "cuda"}
 
 

@@ -220,7 +220,14 @@ def test_wrappers_wrap_what_stands_right_of_them(builder: Builder) -> None:
 
 def test_an_adapter_takes_ready_values_beside_its_options(registry: Registry, builder: Builder) -> None:
     entry = registry.get("adapter", "scripted")
-    backend = builder.entry(entry, Spec.parse("scripted:accuracy=0.5"), seed=3, device="cpu")
+    backend = builder.entry(entry, Spec.parse("scripted:accuracy=0.5"), seed=3, device=None)
     assert (backend.accuracy, backend.seed) == (0.5, 3)
+    with pytest.raises(SpecError, match="adapter scripted has no option dtype; leave dtype out"):
+        builder.entry(entry, Spec("scripted"), dtype="float16")
     with pytest.raises(SpecError, match="'accuracy' must be <= 1"):
         builder.entry(entry, Spec.parse("scripted:accuracy=2"))
+
+
+def test_a_strategy_that_is_a_class_is_refused(builder: Builder) -> None:
+    with pytest.raises(SpecError, match=r"strategy DCI is a class; give an instance: DCI\(\.\.\.\)"):
+        builder.strategy(DCI)  # type: ignore[arg-type]

@@ -28,14 +28,14 @@ def build_backend(
     Args:
         model: An adapter with options (``tiny``, ``scripted:accuracy=0.9``), a checkpoint directory, or a hub id.
         builder: Builds the adapter.
-        device: Device for the weights; options that an adapter does not take are left out.
+        device: Device for the weights.
         dtype: Precision of the weights.
         trust_remote_code: Whether the checkpoint's own code may run.
         revision: Branch, tag or commit on the hub.
 
     Raises:
         ModelError: There is no such model, or nothing here can load it.
-        SpecError: The adapter's options do not fit.
+        SpecError: The adapter's options do not fit, or it does not take one that was given here.
     """
     registry = builder.registry
     common = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code, "revision": revision}

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self, cast
 
 import PIL.Image
 
@@ -18,8 +18,11 @@ from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.types import Example, ImageSource, Label, LabelSpace, Prediction
 
-Images = str | ImageSource | Iterable[str | ImageSource]
-"""One picture, or any number of them: paths, encoded bytes, open PIL pictures."""
+OneImage = str | ImageSource | BinaryIO
+"""One picture: a path, encoded bytes, an open file of them, an open PIL picture."""
+
+Images = OneImage | Iterable[OneImage]
+"""One picture, or any number of them."""
 
 Labels = str | Path | LabelSpace | Iterable[Label | str]
 """Label names, a label space, or the path of a label file."""
@@ -136,8 +139,17 @@ def _label_space(labels: Labels) -> LabelSpace:
 
 
 def _examples(images: Images, question: str | None = None) -> Iterator[Example]:
-    several = (images,) if isinstance(images, str | Path | bytes | PIL.Image.Image) else images
+    alone = isinstance(images, str | Path | bytes | PIL.Image.Image) or hasattr(images, "read")
+    several = cast("Iterable[OneImage]", (images,) if alone else images)
     for index, image in enumerate(several):
-        source = Path(image) if isinstance(image, str) else image
+        source = _source(image)
         name = source.as_posix() if isinstance(source, Path) else str(index)
         yield Example(id=name, images=(source,), question=question)
+
+
+def _source(image: OneImage) -> ImageSource:
+    if isinstance(image, str):
+        return Path(image)
+    if hasattr(image, "read"):
+        return image.read()
+    return cast("ImageSource", image)  # opening it refuses what is none

@@ -43,6 +43,8 @@ class Builder:
             SpecError: The spec breaks the grammar, or an option or value does not fit.
             UnknownNameError: A name is not registered.
         """
+        if inspect.isclass(spec):
+            raise SpecError(f"strategy {spec.__name__} is a class", hint=f"give an instance: {spec.__name__}(...)")
         if not isinstance(spec, str):
             return spec
         *wrappers, innermost = Chain.parse(spec).specs
@@ -80,13 +82,17 @@ class Builder:
     def entry(self, entry: Entry, spec: Spec, **given: Any) -> Any:
         """Build the thing of an entry; ``given`` are ready values that override nothing in the spec.
 
-        A given value that the factory does not take is left out.
+        Raises:
+            SpecError: The factory does not take a given value that is neither None nor False.
         """
         factory = entry.load()
         accepted = inspect.signature(factory).parameters
-        return self._call(
-            factory, spec, what=entry.kind, given={k: v for k, v in given.items() if k in accepted and v is not None}
-        )
+        strange = [name for name, value in given.items() if value not in (None, False) and name not in accepted]
+        if strange:
+            name = strange[0].replace("_", "-")
+            raise SpecError(f"{entry.kind} {entry.name} has no option {name}", hint=f"leave {name} out")
+        ready = {name: value for name, value in given.items() if value is not None and name in accepted}
+        return self._call(factory, spec, what=entry.kind, given=ready)
 
     def options(self, entry: Entry) -> dict[str, inspect.Parameter]:
         """Return the options that an entry's factory takes, by name."""
