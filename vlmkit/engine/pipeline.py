@@ -152,4 +152,4 @@ def _source(image: OneImage) -> ImageSource:
         return Path(image)
     if hasattr(image, "read"):
         return image.read()
-    return cast("ImageSource", image)  # opening it refuses what is none
+    return image  # opening it refuses what is none
