@@ -122,6 +122,7 @@ class Executor:
             positions=row.positions[:, start:stop],
             past=past,
             features=_window(row.features, *visible),
+            sights=row.sights[start:stop],
         )
 
     def _shrink(self, error: Exception) -> None:
