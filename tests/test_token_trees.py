@@ -44,6 +44,16 @@ def gemma3(tmp_path_factory):
     return small_checkpoint("gemma3", tmp_path_factory.mktemp("gemma3"))
 
 
+@pytest.fixture(scope="module")
+def llama4(tmp_path_factory):
+    return small_checkpoint("llama4", tmp_path_factory.mktemp("llama4"))
+
+
+@pytest.fixture(scope="module")
+def mllama(tmp_path_factory):
+    return small_checkpoint("mllama", tmp_path_factory.mktemp("mllama"))
+
+
 def backend_of(directory) -> TokenTreeBackend:
     return build_backend(str(directory), Builder(PluginHost.load().registry))
 
@@ -180,7 +190,7 @@ def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
     [Limits(tokens=40), Limits(trunk_bytes=1), Limits(feature_bytes=1), Limits(tokens=1, trunk_bytes=1)],
     ids=["small forwards", "no room for trunks", "no room for features", "token by token"],
 )
-@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+@pytest.mark.parametrize("family", ["qwen3", "gemma3", "llama4", "mllama"])
 def test_budgets_never_change_a_score(family, limits, request):
     directory, queries = request.getfixturevalue(family), questions(pictures(3))
     tight, roomy = backend_of(directory), backend_of(directory)
@@ -188,7 +198,7 @@ def test_budgets_never_change_a_score(family, limits, request):
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
 
 
-@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+@pytest.mark.parametrize("family", ["qwen3", "gemma3", "llama4", "mllama"])
 def test_long_label_lists_are_scored_exactly_in_segments(family, request):
     directory = request.getfixturevalue(family)
     rng = random.Random(1)
