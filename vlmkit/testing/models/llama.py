@@ -14,7 +14,7 @@ _BEGIN = "<|begin_of_text|>"
 
 
 def mllama() -> tuple[Any, Any]:
-    """Return a model and its processor: up to 4 tiles of 28 x 28 pixels, 5 states each, seen by the second layer."""
+    """Return a model and its processor: up to 4 tiles of 84 x 84 pixels, 37 states each, seen by the second layer."""
     from transformers import (
         MllamaConfig,
         MllamaForConditionalGeneration,
@@ -34,7 +34,7 @@ def mllama() -> tuple[Any, Any]:
         "num_global_layers": 1,
         "attention_heads": 2,
         "vision_output_dim": 64,
-        "image_size": 28,
+        "image_size": 84,
         "patch_size": 14,
         "intermediate_layers_indices": [0],
     }
@@ -46,7 +46,7 @@ def mllama() -> tuple[Any, Any]:
         if "gate" in name and parameter.numel() == 1:
             # Left at zero by transformers, they would hide every image.
             torch.nn.init.constant_(parameter, 0.2)
-    images = MllamaImageProcessor(size={"height": 28, "width": 28}, max_image_tiles=4)
+    images = MllamaImageProcessor(size={"height": 84, "width": 84}, max_image_tiles=4)
     return model, MllamaProcessor(images, tokens, chat_template=_TEMPLATE)
 
 
