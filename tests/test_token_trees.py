@@ -44,6 +44,16 @@ def gemma3(tmp_path_factory):
     return small_checkpoint("gemma3", tmp_path_factory.mktemp("gemma3"))
 
 
+@pytest.fixture(scope="module")
+def llama4(tmp_path_factory):
+    return small_checkpoint("llama4", tmp_path_factory.mktemp("llama4"))
+
+
+@pytest.fixture(scope="module")
+def mllama(tmp_path_factory):
+    return small_checkpoint("mllama", tmp_path_factory.mktemp("mllama"))
+
+
 def backend_of(directory) -> TokenTreeBackend:
     return build_backend(str(directory), Builder(PluginHost.load().registry))
 
@@ -74,7 +84,7 @@ class Plain:
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
         images = [[image.pixels for image in query.images]] if query.images else None
-        return prompt, self.processor(text=[prompt], images=images, return_tensors="pt")
+        return prompt, self.processor(text=[prompt], images=images, return_tensors="pt").to(torch.float32)
 
     def token_log_probs(self, query, text: str, *, end: bool = False) -> list[float]:
         _, inputs = self.inputs(query)
@@ -86,6 +96,9 @@ class Plain:
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         for kind in {"mm_token_type_ids", "token_type_ids"} & set(inputs):
             inputs[kind] = torch.cat([inputs[kind], torch.zeros_like(added)], 1)
+        if "cross_attention_mask" in inputs:
+            seen = inputs["cross_attention_mask"]
+            inputs["cross_attention_mask"] = torch.cat([seen, *[seen[:, -1:]] * len(target)], 1)
         with torch.inference_mode():
             log_probs = self.model(**inputs).logits[0].log_softmax(-1)
         return [float(log_probs[start - 1 + i, token]) for i, token in enumerate(target)]
@@ -177,7 +190,7 @@ def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
     [Limits(tokens=40), Limits(trunk_bytes=1), Limits(feature_bytes=1), Limits(tokens=1, trunk_bytes=1)],
     ids=["small forwards", "no room for trunks", "no room for features", "token by token"],
 )
-@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+@pytest.mark.parametrize("family", ["qwen3", "gemma3", "llama4", "mllama"])
 def test_budgets_never_change_a_score(family, limits, request):
     directory, queries = request.getfixturevalue(family), questions(pictures(3))
     tight, roomy = backend_of(directory), backend_of(directory)
@@ -185,7 +198,7 @@ def test_budgets_never_change_a_score(family, limits, request):
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
 
 
-@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+@pytest.mark.parametrize("family", ["qwen3", "gemma3", "llama4", "mllama"])
 def test_long_label_lists_are_scored_exactly_in_segments(family, request):
     directory = request.getfixturevalue(family)
     rng = random.Random(1)

@@ -13,6 +13,12 @@ def vlmkit_register(registry: Registry) -> None:
         model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
     )
     registry.adapter(
+        "llama",
+        "vlmkit_adapters.llama:llama",
+        summary="Llama 3.2 Vision and Llama 4, on token trees",
+        model_types=("mllama", "llama4"),
+    )
+    registry.adapter(
         "gemma",
         "vlmkit_adapters.gemma:gemma",
         summary="Gemma 3, on token trees",

@@ -11,14 +11,16 @@ questions and many images are packed into one forward, in which each token atten
 Shapes: B buckets rows, T packed tokens, P tokens of a past, H heads, D head size, V vocabulary, A position axes.
 """
 
-from vlmkit.tokentree.attention import ATTENTION, Layout, register_attention
+from vlmkit.tokentree.attention import ATTENTION, register_attention, tree_attention
 from vlmkit.tokentree.backend import Limits, TokenTreeBackend
 from vlmkit.tokentree.checkpoint import Checkpoint
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.huggingface import HuggingFaceFamily
+from vlmkit.tokentree.layout import KV, Layout, Sight
 
 __all__ = [
     "ATTENTION",
+    "KV",
     "Checkpoint",
     "Family",
     "Features",
@@ -26,6 +28,8 @@ __all__ = [
     "Layout",
     "Limits",
     "Picture",
+    "Sight",
     "TokenTreeBackend",
     "register_attention",
+    "tree_attention",
 ]

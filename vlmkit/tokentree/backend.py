@@ -79,7 +79,7 @@ class TokenTreeBackend:
         bill = Bill([Usage(queries=1) for _ in queries])
         asked = self._tokenized(queries, trunks)
         results: dict[int, Answer] = {}
-        for wave in self._waves(asked):
+        for wave in self._waves(asked, trunks):
             self._answer_wave(wave, trunks, bill, results)
         trunks.pictures.clear()
         share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
@@ -101,28 +101,25 @@ class TokenTreeBackend:
         prompts = [family.chat(query.text, len(query.images)) for query in queries]
         asked = []
         for index, (query, prompt, ids) in enumerate(zip(queries, prompts, family.tokenize(prompts), strict=True)):
-            counts = iter([picture.tokens for picture in trunks.prepared(query.images)])
-            expanded: list[int] = []
-            for token in ids:
-                expanded.extend([token] * next(counts) if token == family.image_token else [token])
-            asked.append(_Asked(index, query, prompt, expanded))
+            asked.append(_Asked(index, query, prompt, family.expand(ids, trunks.prepared(query.images))))
         return asked
 
-    def _waves(self, asked: Sequence[_Asked]) -> Iterator[list[list[_Asked]]]:
+    def _waves(self, asked: Sequence[_Asked], trunks: Trunks) -> Iterator[list[list[_Asked]]]:
         """Group by images, then cut into waves whose trunks fit the memory together."""
         groups: dict[tuple[Image, ...], list[_Asked]] = {}
         for one in asked:
             groups.setdefault(one.query.images, []).append(one)
-        room = self.limits.trunk_bytes // (self._family.kv_bytes if self._family else 1)
         wave: list[list[_Asked]] = []
         held = 0
         for group in groups.values():
             longest = max(len(one.tokens) for one in group)
-            if wave and held + longest > room:
+            states = sum(picture.state_bytes for picture in trunks.prepared(group[0].query.images))
+            size = longest * trunks.family.kv_bytes + states
+            if wave and held + size > self.limits.trunk_bytes:
                 yield wave
                 wave, held = [], 0
             wave.append(group)
-            held += longest
+            held += size
         if wave:
             yield wave
 

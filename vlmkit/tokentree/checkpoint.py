@@ -74,6 +74,24 @@ class Checkpoint:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         }
 
+    @property
+    def model_type(self) -> str:
+        """What its configuration says that it is.
+
+        Raises:
+            ModelError: It cannot be read.
+        """
+        from transformers import PreTrainedConfig
+
+        try:
+            config, _ = PreTrainedConfig.get_config_dict(self.model, revision=self.revision)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"the config.json of model {self.model} cannot be read: {_first_line(error)}",
+                hint="check the path or the hub id",
+            ) from error
+        return str(config.get("model_type"))
+
     def load_model(self) -> torch.nn.Module:
         """Load the weights, from safetensors only, with tree attention in the language model.
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from attrs import define, field, frozen
 
-from vlmkit.tokentree.attention import KV
 from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.layout import KV
 from vlmkit.tokentree.packing import Packed, Row
 from vlmkit.tokentree.trunks import Trunk
 from vlmkit.types import Tokens, Usage
@@ -45,7 +45,8 @@ class _Reply:
         start = trunk.next_position + sum(map(len, self.done))
         place = (torch.arange(len(self.next)) + start).expand(trunk.positions.shape[0], -1)
         ends = [len(self.next)] * len(self.next)
-        return Row(self.opening.owner, self.next, ends, place, (*trunk.pieces, *self.done))
+        sights = trunk.sees * len(self.next)
+        return Row(self.opening.owner, self.next, ends, place, (*trunk.pieces, *self.done), sights=sights)
 
     def extend(self, done: KV, token: int, bill: Bill) -> None:
         tokens = Tokens(generated=1) if self.tokens else Tokens(branch=len(self.next))

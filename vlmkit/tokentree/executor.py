@@ -9,8 +9,8 @@ import torch
 from attrs import define, evolve, field
 
 from vlmkit.errors import BackendError
-from vlmkit.tokentree.attention import KV
 from vlmkit.tokentree.family import Family, Features
+from vlmkit.tokentree.layout import KV
 from vlmkit.tokentree.packing import MAX_SCORES, Packed, Row, batches, pack
 from vlmkit.types import Usage
 
@@ -122,6 +122,7 @@ class Executor:
             positions=row.positions[:, start:stop],
             past=past,
             features=_window(row.features, *visible),
+            sights=row.sights[start:stop],
         )
 
     def _shrink(self, error: Exception) -> None:

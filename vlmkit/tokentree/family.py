@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from attrs import field, frozen
 
-from vlmkit.tokentree.attention import Layout
+from vlmkit.tokentree.layout import KV, Layout, Sight
 from vlmkit.types import Image
 from vlmkit.types.tuples import as_tuple
 
@@ -21,11 +21,13 @@ class Picture:
         digest: Identifies what is encoded: the image's digest, and how it is prepared where there is a choice.
         tokens: Number of visual tokens that it takes in the language model.
         inputs: Processor outputs, on the CPU.
+        state_bytes: Bytes of the visual states that its trunk keeps for cross-attention; 0 in most families.
     """
 
     digest: str
     tokens: int
     inputs: Mapping[str, torch.Tensor]
+    state_bytes: int = 0
 
 
 @frozen(eq=False)
@@ -35,15 +37,17 @@ class Features:
     Args:
         embeds: Visual tokens, [tokens, hidden].
         deep: Features added inside the first language-model layers, each [tokens, hidden]; empty in most families.
+        states: Keys and values for cross-attention, in pieces that can be seen apart; empty in most families.
     """
 
     embeds: torch.Tensor
     deep: tuple[torch.Tensor, ...] = field(default=(), converter=as_tuple)
+    states: tuple[KV, ...] = field(default=(), converter=as_tuple)
 
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return sum(tensor.nbytes for tensor in (self.embeds, *self.deep))
+        return sum(one.nbytes for one in (self.embeds, *self.deep, *self.states))
 
 
 class Family(Protocol):
@@ -90,12 +94,20 @@ class Family(Protocol):
         """Prepare one image, which is the only one of its prompt or has others beside it."""
         ...
 
+    def expand(self, ids: Sequence[int], pictures: Sequence[Picture]) -> list[int]:
+        """Return token ids in which every placeholder has become all the tokens of its picture."""
+        ...
+
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
         """Run the vision tower and projector over several pictures at once."""
         ...
 
     def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
         """Return the positions of a sequence with expanded placeholders, int64 [A, len(ids)]."""
+        ...
+
+    def sights(self, ids: Sequence[int], features: Sequence[Features]) -> Sequence[Sight]:
+        """Return what every token of such a sequence sees by cross-attention; empty where there is none."""
         ...
 
     def forward(

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from vlmkit.tokentree.attention import Layout
 from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.checkpoint import Checkpoint
 from vlmkit.tokentree.family import Features, Picture
+from vlmkit.tokentree.layout import Layout, Sight
 from vlmkit.types import Image
 
 _WORDS = "\ue000words\ue000"
@@ -122,6 +122,11 @@ class HuggingFaceFamily:
         tokens = int((prepared["input_ids"] == self.image_token).sum())
         return Picture(image.digest, tokens, {"pixel_values": prepared["pixel_values"]})
 
+    def expand(self, ids: Sequence[int], pictures: Sequence[Picture]) -> list[int]:
+        """Repeat every placeholder for each visual token of its picture."""
+        counts = iter([picture.tokens for picture in pictures])
+        return [each for token in ids for each in [token] * (next(counts) if token == self.image_token else 1)]
+
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
         """Run the vision tower and projector over all tiles of all pictures at once."""
@@ -133,6 +138,10 @@ class HuggingFaceFamily:
     def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
         """Count from 0 on one axis; int64 [1, len(ids)]."""
         return torch.arange(len(ids))[None]
+
+    def sights(self, ids: Sequence[int], features: Sequence[Features]) -> Sequence[Sight]:
+        """Return nothing: there is no cross-attention."""
+        return ()
 
     def forward(
         self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from attrs import Factory, field, frozen
 
-from vlmkit.tokentree.attention import KV, Bucket, Layout
 from vlmkit.tokentree.family import Features
+from vlmkit.tokentree.layout import KV, Bucket, Layout, Sight
 from vlmkit.types.tuples import as_tuple
 
 ROW_TOKENS = 1024
@@ -34,6 +34,7 @@ class Row:
         past: Pieces of past that every token sees, in order.
         features: Visual features for the placeholders among the tokens, in order.
         starts: Index of the first token that sees each token; its own but where an image sees ahead.
+        sights: What every token sees by cross-attention; empty where there is none.
     """
 
     owner: int
@@ -43,6 +44,7 @@ class Row:
     past: tuple[KV, ...] = field(default=(), converter=as_tuple)
     features: tuple[Features, ...] = field(default=(), converter=as_tuple)
     starts: Sequence[int] = field(default=Factory(lambda row: range(len(row.tokens)), takes_self=True))
+    sights: Sequence[Sight] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -101,7 +103,7 @@ def pack(rows: Sequence[Row], device: torch.device, *, capture: bool = False) ->
         ids=torch.tensor([token for row in rows for token in row.tokens], device=device),
         positions=torch.cat([row.positions for row in rows], dim=1).to(device),
         features=tuple(features for row in rows for features in row.features),
-        layout=Layout(pasts, buckets, capture=capture),
+        layout=Layout(pasts, buckets, _sights(rows, spans, device), capture=capture),
         spans=spans,
     )
 
@@ -118,6 +120,15 @@ def _place_pasts(rows: Sequence[Row]) -> tuple[list[KV], dict[int, int], int]:
                 pasts.append(piece)
                 total += len(piece)
     return pasts, starts, total
+
+
+def _sights(rows: Sequence[Row], spans: Sequence[tuple[int, int]], device: torch.device) -> dict[Sight, torch.Tensor]:
+    """Gather the tokens of all rows that see the same: in cross-attention, rows do not matter."""
+    tokens: dict[Sight, list[int]] = {}
+    for row, (first, _) in zip(rows, spans, strict=True):
+        for index, sight in enumerate(row.sights, first):
+            tokens.setdefault(sight, []).append(index)
+    return {sight: torch.tensor(seeing, device=device) for sight, seeing in tokens.items()}
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[int]]:

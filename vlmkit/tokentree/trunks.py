@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from attrs import define, evolve, field, frozen
 
-from vlmkit.tokentree.attention import KV
 from vlmkit.tokentree.executor import Bill, Executor
 from vlmkit.tokentree.family import Family, Features, Picture
+from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.memory import Memory
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.trie import common_prefix
@@ -30,16 +30,18 @@ class Trunk:
         tokens: Token ids, placeholders expanded.
         positions: int64 [A, len(tokens)].
         pieces: Keys and values of the tokens, in order.
+        sees: What a token that follows sees by cross-attention: one sight or, in most families, none.
     """
 
     tokens: tuple[int, ...]
     positions: torch.Tensor
     pieces: tuple[KV, ...]
+    sees: tuple[Sight, ...] = ()
 
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return sum(piece.nbytes for piece in self.pieces)
+        return sum(one.nbytes for one in (*self.pieces, *self.sees))
 
     @property
     def next_position(self) -> int:
@@ -47,7 +49,7 @@ class Trunk:
         return int(self.positions.max()) + 1 if self.tokens else 0
 
     def first(self, count: int) -> Trunk:
-        """Return the trunk of the first ``count`` tokens, sharing memory with this one."""
+        """Return the trunk of the first ``count`` tokens, all images included, sharing memory with this one."""
         if count == len(self.tokens):
             return self
         pieces, left = [], count
@@ -55,7 +57,7 @@ class Trunk:
             if left > 0:
                 pieces.append(piece.first(min(left, len(piece))))
                 left -= len(piece)
-        return Trunk(self.tokens[:count], self.positions[:, :count], tuple(pieces))
+        return evolve(self, tokens=self.tokens[:count], positions=self.positions[:, :count], pieces=tuple(pieces))
 
 
 @frozen(eq=False)
@@ -133,6 +135,7 @@ class Trunks:
                 pictures = self.prepared(want.images)
                 place = self.family.positions(shared, pictures) if fresh else _text_positions(known, len(shared))
                 done = len(known.tokens)
+                shown = [features[picture.digest] for picture in pictures] if fresh else ()
                 rows.append(
                     Row(
                         owner=want.payer,
@@ -141,14 +144,15 @@ class Trunks:
                         ends=[len(shared) - done] * (len(shared) - done),
                         positions=place[:, done:],
                         past=known.pieces,
-                        features=[features[picture.digest] for picture in pictures] if fresh else (),
+                        features=shown,
+                        sights=self.family.sights(shared, shown) if fresh else known.sees * (len(shared) - done),
                     )
                 )
                 positions.append(place)
                 bill.add(want.payer, Usage(tokens=Tokens(trunk=len(shared) - done)))
             computed = self.executor.prefill(rows, bill)
-            for (index, known, shared), place, piece in zip(missing, positions, computed, strict=True):
-                trunk = Trunk(tuple(shared), place, (*known.pieces, piece))
+            for (index, known, shared), place, row, piece in zip(missing, positions, rows, computed, strict=True):
+                trunk = Trunk(tuple(shared), place, (*known.pieces, piece), tuple(row.sights[-1:]))
                 trunks[index] = trunk
                 self.memory.put(wanted[index].key, trunk)
         return [trunk for trunk in trunks if trunk is not None]
@@ -163,9 +167,10 @@ class Trunks:
         for index in long:
             trunk, tokens = trunks[index], prompts[index][len(trunks[index].tokens) : -1]
             place = _text_positions(trunk, len(prompts[index]) - 1)
-            lengthened[index] = Trunk(tuple(prompts[index][:-1]), place, trunk.pieces)
+            lengthened[index] = evolve(trunk, tokens=tuple(prompts[index][:-1]), positions=place)
             new = place[:, len(trunk.tokens) :]
-            rows.append(Row(payers[index], tokens, [len(tokens)] * len(tokens), new, trunk.pieces))
+            sights = trunk.sees * len(tokens)
+            rows.append(Row(payers[index], tokens, [len(tokens)] * len(tokens), new, trunk.pieces, sights=sights))
             bill.add(payers[index], Usage(tokens=Tokens(branch=len(tokens))))
         for index, piece in zip(long, self.executor.prefill(rows, bill), strict=True):
             lengthened[index] = evolve(lengthened[index], pieces=(*lengthened[index].pieces, piece))

@@ -1,0 +1,160 @@
+"""Who attends to whom in a packed forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from attrs import define, field, frozen
+
+from vlmkit.types.tuples import as_tuple
+
+
+@frozen(eq=False)
+class KV:
+    """Keys and values of consecutive tokens or of visual states, read-only.
+
+    Args:
+        keys: By layer, each [P, H, D], rotary positions applied.
+        values: By layer, each [P, H, D].
+    """
+
+    keys: Mapping[int, torch.Tensor]
+    values: Mapping[int, torch.Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.keys.values())))
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return sum(tensor.nbytes for tensor in (*self.keys.values(), *self.values.values()))
+
+    @classmethod
+    def joined(cls, parts: Sequence[KV]) -> KV:
+        """Return the parts end to end."""
+        if len(parts) == 1:
+            return parts[0]
+        layers = parts[0].keys
+        return cls(
+            {layer: torch.cat([part.keys[layer] for part in parts]) for layer in layers},
+            {layer: torch.cat([part.values[layer] for part in parts]) for layer in layers},
+        )
+
+    def first(self, count: int) -> KV:
+        """Return a view on the first ``count`` tokens."""
+        return KV(
+            {layer: keys[:count] for layer, keys in self.keys.items()},
+            {layer: values[:count] for layer, values in self.values.items()},
+        )
+
+
+@frozen(eq=False)
+class Sight:
+    """What tokens see by cross-attention: visual states, which are no part of any sequence.
+
+    Args:
+        states: Pieces of visual states, in the layers of cross-attention alone; all are seen.
+        before_images: Whether the tokens stand before every image of their prompt.
+    """
+
+    states: tuple[KV, ...] = field(converter=as_tuple)
+    before_images: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return sum(piece.nbytes for piece in self.states)
+
+
+@frozen
+class Reach:
+    """How far back a layer sees.
+
+    Args:
+        window: A query sees only keys fewer than so many tokens behind it; None for all.
+        chunk: It sees only keys in its own stretch of so many tokens; None for all.
+    """
+
+    window: int | None = None
+    chunk: int | None = None
+
+    def covers(self, length: int) -> bool:
+        """Return whether a sequence of that many tokens is seen whole."""
+        return all(limit is None or limit >= length for limit in (self.window, self.chunk))
+
+
+@frozen(eq=False)
+class Bucket:
+    """Rows of like length, computed in one attention call.
+
+    Args:
+        queries: Index of every query among the packed tokens, int64 [B, t]; padded with the row's first token.
+        keys: Index of every key among all past tokens followed by the packed ones, int64 [B, s].
+        mask: Which key each query sees, bool [B, 1, t, s]; None for plain causal rows without a past.
+        real: Which queries are no padding, bool [B, t].
+        query_places: How many tokens each query has before it in its own sequence, int64 [B, t].
+        key_places: The same of every key, int64 [B, s].
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    mask: torch.Tensor | None
+    real: torch.Tensor
+    query_places: torch.Tensor
+    key_places: torch.Tensor
+    _biases: dict[tuple[Reach, torch.dtype], torch.Tensor] = field(factory=dict, init=False)
+
+    def bias(self, reach: Reach, dtype: torch.dtype) -> torch.Tensor | None:
+        """Return what is added to the scores, 0 or minus infinity, [B, 1, t, s]; None where causality says it all."""
+        if reach.covers(self.keys.shape[1]):
+            reach = Reach()
+        if reach == Reach() and self.mask is None:
+            return None
+        if (reach, dtype) not in self._biases:
+            hidden = ~self._seen(reach)
+            self._biases[reach, dtype] = torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, float("-inf"))
+        return self._biases[reach, dtype]
+
+    def _seen(self, reach: Reach) -> torch.Tensor:
+        queries, keys = self.query_places[:, None, :, None], self.key_places[:, None, None, :]
+        seen = keys <= queries if self.mask is None else self.mask
+        if reach.window is not None:
+            seen = seen & (keys > queries - reach.window)
+        if reach.chunk is not None:
+            seen = seen & (keys // reach.chunk == queries // reach.chunk)
+        return seen
+
+
+@define(eq=False)
+class Layout:
+    """The structure of one packed forward.
+
+    Args:
+        pasts: Distinct pieces of past that rows refer to.
+        buckets: All rows.
+        sights: Index of the tokens that see each, int64; empty in families without cross-attention.
+        capture: Whether keys and values of the packed tokens are kept in ``captured``.
+        captured: For every layer the pair of keys and values, each [T, H, D].
+        order: Index of every packed token among the padded queries of all buckets, int64 [T].
+    """
+
+    pasts: Sequence[KV]
+    buckets: Sequence[Bucket]
+    sights: Mapping[Sight, torch.Tensor] = field(factory=dict)
+    capture: bool = False
+    captured: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(factory=dict)
+    order: torch.Tensor = field(init=False)
+
+    @order.default
+    def _order(self) -> torch.Tensor:
+        places = torch.cat([bucket.real.flatten() for bucket in self.buckets]).nonzero()[:, 0]
+        tokens = torch.cat([bucket.queries.flatten() for bucket in self.buckets])[places]
+        return torch.empty_like(places).index_copy(0, tokens, places)
+
+    def cut(self, start: int, stop: int) -> KV:
+        """Copy a span out of the captured layers, so that the rest of the forward can be freed."""
+        return KV(
+            {layer: keys[start:stop].clone() for layer, (keys, _) in self.captured.items()},
+            {layer: values[start:stop].clone() for layer, (_, values) in self.captured.items()},
+        )
