@@ -106,9 +106,8 @@ class Caller:
             if retry:
                 wait = wait_before(retry, trouble.headers)
                 if wait > LONGEST_ASKED:
-                    raise self._given_up(
-                        f"{trouble.message}, and asks to wait {wait:,.0f} s", retry - 1, body, read, sent
-                    )
+                    message = f"{trouble.message}, and asks to wait {wait:,.0f} s"
+                    raise _given_up(message, retry - 1, alone=self._answers(body, read, sent))
                 _log.info("%s; retry %d of %d in %.1f s", trouble.message, retry, self.max_retries, wait)
                 if self._closing.wait(wait):
                     raise RefusedError("interrupted", retries=retry - 1)
