@@ -86,6 +86,13 @@ def test_predictions_and_replies_are_those_of_the_local_model(server, vlmkit_her
     assert replies(served) == replies(local) and len(replies(local)) >= 100
 
 
+def test_doctor_tells_what_the_server_offers(server, vlmkit_here):
+    ended = vlmkit_here("doctor", "--model", spec(server), "--json")
+    assert ended.returncode == 0, ended.stderr
+    states = {check["name"]: check["state"] for check in json.loads(ended.stdout)}
+    assert (states["model"], states["readout text"], states["readout letter"]) == ("ok", "ok", "missing")
+
+
 def test_what_the_server_lacks_is_one_line(server, vlmkit_here):
     ended = vlmkit_here(*RUN[:2], "--model", spec(server), "--strategy", "flat:readout=letter")
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1

@@ -49,6 +49,7 @@ def vlmkit_register(registry: Registry) -> None:
         summary="Any OpenAI-compatible server: vLLM, SGLang, transformers serve, hosted APIs",
         capabilities=("letter", "generate", "multi-image"),
         branching="server",
+        extra="openai",
     )
     registry.adapter(
         "scripted",

@@ -40,6 +40,7 @@ class Entry:
         model_types: For adapters: the checkpoint ``model_type`` values that it loads.
         capabilities: For adapters: what their backends can do; empty where the plugin does not say.
         branching: For adapters: how they put many questions about one picture.
+        extra: For adapters: the extra of the plugin's distribution that they need, as in ``pip install NAME[EXTRA]``.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class Entry:
     model_types: tuple[str, ...] = field(default=(), converter=as_tuple)
     capabilities: frozenset[Capability] = field(default=frozenset(), converter=_capabilities)
     branching: Branching = field(default="unknown", validator=in_(get_args(Branching)))
+    extra: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.
@@ -117,8 +119,9 @@ class Registry:
         model_types: tuple[str, ...] = (),
         capabilities: Iterable[str] = (),
         branching: Branching = "unknown",
+        extra: str = "",
     ) -> None:
-        """Register a backend factory, the checkpoint types that it loads, and what ``vlmkit ls adapters`` says of it.
+        """Register a backend factory, the checkpoint types that it loads, and what ``ls`` and ``doctor`` say of it.
 
         Raises:
             ValueError: A capability or the branching is none that there is.
@@ -134,6 +137,7 @@ class Registry:
                 model_types=model_types,
                 capabilities=capabilities,
                 branching=branching,
+                extra=extra,
             )
         )
 

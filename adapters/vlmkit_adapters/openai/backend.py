@@ -155,6 +155,14 @@ class ServerBackend:
         share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
         return [evolve(answers[index], usage=answers[index].usage + share) for index in range(len(queries))]
 
+    def models(self) -> Sequence[str]:
+        """Return the names of the models that the server says it serves.
+
+        Raises:
+            BackendError: It gives no list.
+        """
+        return self.caller.models()
+
     def close(self) -> None:
         """Give up what waits, and close the connections."""
         if self._caller is not None:

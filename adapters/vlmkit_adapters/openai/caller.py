@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, field, frozen
@@ -118,6 +118,19 @@ class Caller:
             trouble = attempt
         message = f"{trouble.message}, {self.max_retries + 1} times running"
         raise _given_up(message, self.max_retries, alone=self._answers(body, read, sent))
+
+    def models(self) -> Sequence[str]:
+        """Return the names in the server's list of models.
+
+        Raises:
+            BackendError: It gives no list.
+        """
+        import openai
+
+        try:
+            return [model.id for model in self._client.models.list()]
+        except (openai.OpenAIError, ValueError, AttributeError) as error:
+            raise BackendError(f"{self.base_url} gives no list of models ({self._clean(str(error))})") from error
 
     def close(self) -> None:
         """Give up whatever waits, and close the connections."""
