@@ -372,8 +372,8 @@ def test_doctor_is_broken_by_what_is_broken(vlmkit, install_plugin):
     result = vlmkit("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(result.stdout)}
     assert result.returncode == 1
-    assert not checks["plugin"]["ok"] and "rotten" in checks["plugin"]["detail"]
-    assert checks["torch"]["ok"] and "threads" in checks["devices"]["detail"]
+    assert checks["plugin"]["state"] == "broken" and "rotten" in checks["plugin"]["found"]
+    assert checks["torch"]["state"] == "ok" and "threads" in checks["devices"]["found"]
 
 
 def test_a_reader_that_leaves_early_is_no_error(toy, tmp_path, environment):

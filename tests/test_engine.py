@@ -25,7 +25,7 @@ from vlmkit import (
     Usage,
     together,
 )
-from vlmkit.errors import BackendError, CapabilityError, ImageError, SpecError, StrategyError
+from vlmkit.errors import BackendError, CapabilityError, ImageError, ServerError, SpecError, StrategyError
 from vlmkit.runs.samples import sample_lines
 from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
@@ -112,6 +112,28 @@ def test_query_that_cannot_be_answered_fails_alone():
     solved = list(Engine(DCI(group_size=4), backend).solve(examples(5), LABELS))
     assert [one.example.id for one in solved if one.error is not None] == ["002"]
     assert isinstance(solved[2].error, BackendError)
+
+
+def test_what_is_done_behind_others_is_kept_when_nothing_can_be_answered_any_more():
+    @frozen
+    class SlowFirst:
+        requires = frozenset()
+
+        def solve(self, task):
+            for _ in range(2 if task.id == "000" else 1):
+                yield [task.choose(task.labels)]
+            return Prediction(None)
+
+    class Dying(Recorder):
+        def answer(self, queries):
+            if self.calls:
+                raise ServerError("it is gone")
+            return super().answer(queries)
+
+    solved = Engine(SlowFirst(), Dying(), in_flight=3).solve(examples(9), LABELS)
+    assert [next(solved).example.id, next(solved).example.id] == ["001", "002"]
+    with pytest.raises(ServerError, match="it is gone"):
+        next(solved)
 
 
 @frozen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 from collections import defaultdict
 from itertools import chain, repeat
@@ -27,14 +26,13 @@ from vlmkit import (
 )
 from vlmkit.errors import CapabilityError, ServerError
 from vlmkit.testing.server import FakeServer, Fault, Said, answered_by
-from vlmkit_adapters.openai import ServerBackend, patience
+from vlmkit_adapters.openai import ServerBackend
 from vlmkit_adapters.openai.gate import START
 from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
-from vlmkit_strategies.flat import Flat
 
 SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
-FORCED = {"logprobs": "yes", "choices": "none"}
+FORCED = {"logprobs": "yes", "choices": "none", "length": "max_tokens"}
 KEY = "sk-very-secret-0123456789"
 
 
@@ -135,8 +133,11 @@ def test_wait_that_nobody_has_time_for_fails_the_query(connect):
     assert "asks to wait 86,400 s" in str(failed.error) and len(server.chats) == 1
 
 
-def test_query_fails_after_its_last_retry_while_the_server_lives(connect):
-    with serving(faults=repeat(Fault("status", 500))) as server:
+@pytest.mark.parametrize(
+    "fault", [Fault("status", 500), Fault("status", 429, retry_after="0"), Fault("malformed")], ids=lambda one: one.kind
+)
+def test_query_fails_after_its_last_retry_while_the_server_answers_others(connect, fault):
+    with serving(faults=[fault] * 3) as server:
         (failed,) = connect(server, max_retries=2).answer([choose()])
     assert isinstance(failed, Failed) and "3 times running" in str(failed.error)
     assert failed.usage.retries == 2 and len(server.chats) == 3
@@ -144,7 +145,7 @@ def test_query_fails_after_its_last_retry_while_the_server_lives(connect):
 
 def test_server_sees_many_requests_at_once_and_never_more_than_allowed(connect):
     queries = [choose(shade) for shade in range(120)]
-    with serving(seconds=0.01) as server:
+    with serving(seconds=0.05) as server:
         connect(server, concurrency=12).answer(queries)
     at_once = [request.at_once for request in server.chats]
     assert max(at_once[:START]) <= START < max(at_once) <= 12
@@ -184,16 +185,44 @@ def test_baggage_of_the_file_does_not_change_the_bytes(connect):
     assert first.picture_urls == second.picture_urls
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Fault("status", 500), "2 times running"),
+        (Fault("status", 429), "2 times running"),
+        (Fault("malformed"), "2 times running"),
+        (Fault("status", 429, retry_after="86400"), "asks to wait 86,400 s"),
+    ],
+)
+def test_server_that_answers_nothing_any_more_ends_the_run(connect, fault, told):
+    with serving(faults=repeat(fault)) as server, pytest.raises(ServerError, match=f"{told}; see to the server"):
+        connect(server, max_retries=1).answer([choose()])
+
+
+def test_length_of_replies_is_limited_by_the_field_that_the_server_takes(connect):
+    with serving(length="max_completion_tokens", answer=lambda asked: Said(str(asked.max_tokens))) as server:
+        backend = connect(server, length="auto")
+        (text,) = backend.answer([Generate((Image(picture(1)),), "How many?", max_tokens=7)])
+        assert text.text == "7" and backend.offers.length == "max_completion_tokens"
+
+
+def test_server_that_takes_no_plain_question_is_told_from_one_that_lacks_something(connect):
+    with serving(faults=[Fault("status", 400, message="this is no model for chat")] * 2) as server:
+        with pytest.raises(ServerError, match=r"does not answer a plain question: .* \(this is no model for chat\)"):
+            _ = connect(server, length="auto", logprobs="auto").identity
+        assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize("logprobs", [True, False])
 @pytest.mark.parametrize("choices", [None, "structured_outputs", "guided_choice"])
 def test_offers_are_found_out_once_and_reported(connect, logprobs, choices):
     with serving(logprobs=logprobs, choices=choices) as server:
-        backend = connect(server, logprobs="auto", choices="auto")
+        backend = connect(server, logprobs="auto", choices="auto", length="auto")
         assert server.requests == [] and Capability.LIKELIHOOD not in backend.capabilities
         identity = backend.identity
         assert (identity["logprobs"], identity["choices"]) == (logprobs, choices or "none")
         asked = len(server.requests)
-        assert asked <= 3
+        assert asked <= 4
         backend.answer([choose(1, Reply()), choose(2, Reply())])
         assert dict(backend.identity) == identity and len(server.requests) == asked + 2
 
@@ -252,117 +281,3 @@ def test_missing_package_is_named_with_the_command(connect, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with serving() as server, pytest.raises(Exception, match=r"pip install 'vlmkit\[openai\]'"):
         connect(server).answer([choose()])
-
-
-def mixed_faults(seed: int):
-    """One request in five fails, in one of six ways; few are slow, because they take time."""
-    slow = Fault("slow", seconds=1.5)
-    quick = [
-        Fault("status", 429, retry_after="0.05"),
-        Fault("status", 500),
-        Fault("cut"),
-        Fault("malformed"),
-        Fault("logprobs"),
-    ]
-    ways = [slow] + quick * 6
-    rng = random.Random(seed)
-    while True:
-        yield rng.choice(ways) if rng.random() < 0.2 else None
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    """A folder of 40 different pictures in two sub-folders, and 30 labels."""
-    for index in range(40):
-        folder = tmp_path / "pictures" / f"label {index % 2}"
-        folder.mkdir(parents=True, exist_ok=True)
-        picture(index).save(folder / f"{index}.png")
-    (tmp_path / "labels.txt").write_text("\n".join(f"label {index}" for index in range(30)))
-    return tmp_path / "pictures"
-
-
-def spec(server: FakeServer, **options) -> str:
-    return f"openai:model=fake,base_url={server.base_url}" + "".join(
-        f",{key}={value}" for key, value in options.items()
-    )
-
-
-def records(directory) -> list[dict]:
-    return [json.loads(line) for line in (directory / "predictions.jsonl").read_text().splitlines()]
-
-
-def test_hundreds_of_examples_through_a_failing_server_come_out_right(connect, monkeypatch):
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.05)
-    labels = LabelSpace([f"label {index}" for index in range(6)])
-    examples = [Example(f"{index:03}", (picture(index),)) for index in range(500)]
-    strategy = Flat(readout=Letter())
-    faults = mixed_faults(seed=1)
-    with serving(faults=faults) as server:
-        backend = connect(server, timeout=1.0)
-        solved = list(Engine(strategy, backend, in_flight=250).solve(examples, labels))
-    expected = [one.prediction for one in Engine(strategy, SCRIPTED).solve(examples, labels)]
-    assert [one.example.id for one in solved] == [example.id for example in examples]
-    assert [one.prediction and one.prediction.label for one in solved] == [one.label for one in expected]
-    retries = sum(one.usage.retries for one in solved)
-    assert retries == len(server.chats) - 500 and retries > 75
-
-
-def run(vlmkit_here, server, pictures, *more, **variables):
-    return vlmkit_here(
-        "run", pictures, "--labels", pictures.parent / "labels.txt", "--model", spec(server, max_retries=1),
-        "--strategy", "dci:group_size=6,readout=letter", "--output", "out", *more, **variables,
-    )  # fmt: skip
-
-
-def test_dead_server_ends_the_run_and_the_same_command_goes_on(vlmkit_here, pictures, tmp_path):
-    with serving(faults=chain(repeat(None, 100), [Fault("death")])) as server:
-        ended = run(vlmkit_here, server, pictures, "--in-flight", "4")
-    assert ended.returncode == 2 and "Traceback" not in ended.stderr
-    assert "error: the connection to" in ended.stderr and "the same command goes on" in ended.stderr
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    kept = records(tmp_path / "out")
-    assert results["status"] == "failed" and 0 < len(kept) < 40
-    assert all(record["error"] is None for record in kept)
-
-    with serving(port=server.port) as again:
-        ended = run(vlmkit_here, again, pictures, "--in-flight", "4")
-    assert ended.returncode == 0, ended.stderr
-    finished = records(tmp_path / "out")
-    assert finished[: len(kept)] == kept
-    assert len({record["id"] for record in finished}) == len(finished) == 40
-
-
-def test_failed_queries_fail_their_examples_and_show_in_the_table(vlmkit_here, pictures, tmp_path):
-    def poisoned(asked):
-        if asked.images and asked.images[0].pixels.getpixel((0, 0)) == (3, 0, 7):
-            raise ConnectionError
-        return answered_by(SCRIPTED)(asked)
-
-    with serving(answer=poisoned, faults=chain(repeat(None, 10), [Fault("status", 500)])) as server:
-        ended = run(vlmkit_here, server, pictures, "--in-flight", "8")
-    assert ended.returncode == 1
-    failed = [record for record in records(tmp_path / "out") if record["error"] is not None]
-    assert [record["id"] for record in failed] == ["label 1/3.png"]
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["usage"]["retries"] == sum(record["usage"]["retries"] for record in records(tmp_path / "out")) > 1
-    (shown,) = [line.split() for line in ended.stdout.splitlines() if line.strip().startswith("retries")]
-    assert shown[1] == f"{results['usage']['retries']:,}"
-
-
-def test_key_goes_to_the_server_and_nowhere_else(vlmkit_here, pictures, tmp_path):
-    with serving(key=KEY, faults=chain(repeat(None, 30), [Fault("status", 400, message=f"bad {KEY}")])) as server:
-        fine = run(vlmkit_here, server, pictures, "--log-samples", OPENAI_API_KEY=KEY)
-    assert {request.key for request in server.chats} == {KEY}
-    with serving(key="another", port=server.port) as strict:
-        refused = run(vlmkit_here, strict, pictures, "--fresh", "--output", "other", OPENAI_API_KEY=KEY)
-    assert refused.returncode == 2 and "answered 401" in refused.stderr and "***" in refused.stderr
-    written = [path.read_text() for path in tmp_path.rglob("*.json*")]
-    assert len(written) >= 4 and any("bad ***" in text for text in written)
-    for text in (*written, fine.stdout, fine.stderr, refused.stdout, refused.stderr):
-        assert KEY not in text
-
-
-def test_wrong_model_and_wrong_address_say_so(vlmkit_here, pictures):
-    with serving(model="other") as server:
-        ended = run(vlmkit_here, server, pictures)
-    assert ended.returncode == 2 and "answered 404" in ended.stderr and "check the model's name" in ended.stderr

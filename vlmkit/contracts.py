@@ -62,6 +62,19 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class ServesModels(Protocol):
+    """A backend behind which several models may stand, as on a server; ``vlmkit doctor`` names them."""
+
+    def models(self) -> Sequence[str]:
+        """Return the models' names.
+
+        Raises:
+            VlmkitError: They cannot be found out.
+        """
+        ...
+
+
 class Aggregator(Protocol):
     """Turns ballots into a ranking; the ranking's labels are those that survive."""
 

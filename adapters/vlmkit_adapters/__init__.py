@@ -1,6 +1,12 @@
 """Backends, one model family or server protocol per module."""
 
-from vlmkit import Registry, hookimpl
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from vlmkit import Capability, Registry, hookimpl
+
+_TOKEN_TREE: Mapping[str, Any] = MappingProxyType({"capabilities": Capability, "branching": "token-tree"})
 
 
 @hookimpl
@@ -11,6 +17,7 @@ def vlmkit_register(registry: Registry) -> None:
         "vlmkit_adapters.qwen:qwen",
         summary="Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their MoE variants, on token trees",
         model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
+        **_TOKEN_TREE,
     )
     registry.adapter(
         "llama",
@@ -23,27 +30,37 @@ def vlmkit_register(registry: Registry) -> None:
         "vlmkit_adapters.gemma:gemma",
         summary="Gemma 3, on token trees",
         model_types=("gemma3",),
+        **_TOKEN_TREE,
     )
     registry.adapter(
         "intern",
         "vlmkit_adapters.intern:intern",
         summary="InternVL3 and later in their -hf form, on token trees",
         model_types=("internvl",),
+        **_TOKEN_TREE,
     )
     registry.adapter(
         "llava",
         "vlmkit_adapters.llava:llava",
         summary="LLaVA-OneVision, on token trees",
         model_types=("llava_onevision",),
+        **_TOKEN_TREE,
     )
-    registry.adapter("tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs")
+    registry.adapter(
+        "tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs", **_TOKEN_TREE
+    )
     registry.adapter(
         "openai",
         "vlmkit_adapters.openai:ServerBackend",
         summary="Any OpenAI-compatible server: vLLM, SGLang, transformers serve, hosted APIs",
+        capabilities=("letter", "generate", "multi-image"),
+        branching="server",
+        extra="openai",
     )
     registry.adapter(
         "scripted",
         "vlmkit_adapters.scripted:ScriptedBackend",
         summary="Deterministic fake with settable accuracy, order bias, None and invalid rates",
+        capabilities=Capability,
+        branching="none",
     )

@@ -17,6 +17,7 @@ from vlmkit.cli.output import console, print_json, table
 from vlmkit.errors import PluginError
 from vlmkit.registry import KINDS, Builder, Entry, Registry
 from vlmkit.registry.build import READOUTS
+from vlmkit.types import Capability
 
 PLURALS: Mapping[str, str] = MappingProxyType(
     {kind: f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s" for kind in KINDS}
@@ -25,6 +26,16 @@ PLURALS: Mapping[str, str] = MappingProxyType(
 
 _HEAVY = ("adapter", "intervention")
 """Kinds whose modules import torch: their options are not looked up."""
+
+_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "adapter": ("name", "model types", "readouts", "images", "branching", "summary"),
+        "intervention": ("name", "summary", "owner"),
+    }
+)
+"""The columns of the kinds that have others than ``_USUAL_COLUMNS``."""
+
+_USUAL_COLUMNS = ("name", "options", "summary", "owner")
 
 
 class _Kind(click.Choice[str]):
@@ -52,10 +63,8 @@ def ls(context: click.Context, kind: str, json: bool) -> None:
     if json:
         print_json(rows)
         return
-    columns = ("name", "summary", "owner") if singular in _HEAVY else ("name", "options", "summary", "owner")
-    console().print(
-        table(columns, ([_options(row) if column == "options" else row[column] for column in columns] for row in rows))
-    )
+    columns = _COLUMNS.get(singular, _USUAL_COLUMNS)
+    console().print(table(columns, ([_cell(row, column) for column in columns] for row in rows)))
 
 
 def _row(entry: Entry, registry: Registry) -> dict[str, Any]:
@@ -69,12 +78,25 @@ def _row(entry: Entry, registry: Registry) -> dict[str, Any]:
         row["wraps"] = entry.wraps
     if entry.kind == "adapter":
         row["model_types"] = list(entry.model_types)
+        row["readouts"] = [name for name, readout in READOUTS.items() if readout.requires in entry.capabilities]
+        # A plugin that says nothing of what its adapter can do has said nothing of this either.
+        row["several_images"] = Capability.MULTI_IMAGE in entry.capabilities if entry.capabilities else None
+        row["branching"] = entry.branching
     if entry.kind not in _HEAVY:
         try:
             row["options"] = _defaults(entry, registry)
         except PluginError as error:
             row["error"] = str(error)
     return row
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    if column == "options":
+        return _options(row)
+    if column == "images":
+        return {True: "several", False: "one", None: "unknown"}[row["several_images"]]
+    value = row[column.replace(" ", "_")]
+    return "\n".join(value) if isinstance(value, list) else str(value)
 
 
 def _options(row: Mapping[str, Any]) -> str:

@@ -78,7 +78,8 @@ class Engine:
         An example that fails (its picture, its strategy, its queries) is yielded with its error; the others go on.
 
         Raises:
-            UserError: The request as a whole is wrong (no such model, a capability is missing).
+            UserError: The request as a whole is wrong (no such model, a capability is missing); examples that are
+                done are yielded before.
         """
         check_capabilities(self.strategy, self.backend)
         waiting = iter(examples)
@@ -97,7 +98,12 @@ class Engine:
                 if exhausted:
                     return
                 continue
-            self._step([job for job in window if not job.done])
+            try:
+                self._step([job for job in window if not job.done])
+            except UserError:
+                # Nothing can be answered any more; what is done, behind examples that are not, is worth keeping.
+                yield from (job.solved for job in window if job.done)
+                raise
 
     def _start(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt) -> _Job:
         job = _Job(example, self.keep_exchanges)

@@ -18,7 +18,7 @@ from vlmkit.registry.registry import Entry, Registry
 from vlmkit.registry.spec import Chain, Spec
 from vlmkit.types import Letter, Likelihood, Readout, Reply
 
-READOUTS: Mapping[str, Callable[..., Readout]] = types.MappingProxyType(
+READOUTS: Mapping[str, type[Readout]] = types.MappingProxyType(
     {"likelihood": Likelihood, "letter": Letter, "text": Reply}
 )
 """The readouts by the names used in specs."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, get_args
 
 from attrs import field, frozen
+from attrs.validators import in_
 
 from vlmkit.errors import PluginConflictError, PluginError, UnknownNameError
+from vlmkit.types.capability import Capability
 from vlmkit.types.tuples import as_tuple
 
 KINDS = ("adapter", "strategy", "aggregator", "intervention", "dataset", "benchmark")
 """The kinds of things that a plugin can register."""
+
+Branching = Literal["token-tree", "forked-cache", "server", "none", "unknown"]
+"""How an adapter puts many questions about one picture: all in one forward, each on a copy of the picture's cache, each
+as a request to a server that caches, or each from the beginning."""
+
+
+def _capabilities(names: Iterable[str]) -> frozenset[Capability]:
+    return frozenset(map(Capability, names))
 
 
 @frozen
@@ -28,6 +38,9 @@ class Entry:
         owner: Plugin that registered it, with its distribution.
         wraps: For strategies: whether it wraps another one (its factory takes ``inner``).
         model_types: For adapters: the checkpoint ``model_type`` values that it loads.
+        capabilities: For adapters: what their backends can do; empty where the plugin does not say.
+        branching: For adapters: how they put many questions about one picture.
+        extra: For adapters: the extra of the plugin's distribution that they need, as in ``pip install NAME[EXTRA]``.
     """
 
     kind: str
@@ -38,6 +51,9 @@ class Entry:
     owner: str = ""
     wraps: bool = False
     model_types: tuple[str, ...] = field(default=(), converter=as_tuple)
+    capabilities: frozenset[Capability] = field(default=frozenset(), converter=_capabilities)
+    branching: Branching = field(default="unknown", validator=in_(get_args(Branching)))
+    extra: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.
@@ -94,10 +110,36 @@ class Registry:
             del self._entries[key]
 
     def adapter(
-        self, name: str, target: str, *, summary: str, source: str = "", model_types: tuple[str, ...] = ()
+        self,
+        name: str,
+        target: str,
+        *,
+        summary: str,
+        source: str = "",
+        model_types: tuple[str, ...] = (),
+        capabilities: Iterable[str] = (),
+        branching: Branching = "unknown",
+        extra: str = "",
     ) -> None:
-        """Register a backend factory, and the checkpoint types that it loads."""
-        self.add(Entry("adapter", name, target, summary, source, self.owner, model_types=model_types))
+        """Register a backend factory, the checkpoint types that it loads, and what ``ls`` and ``doctor`` say of it.
+
+        Raises:
+            ValueError: A capability or the branching is none that there is.
+        """
+        self.add(
+            Entry(
+                "adapter",
+                name,
+                target,
+                summary,
+                source,
+                self.owner,
+                model_types=model_types,
+                capabilities=capabilities,
+                branching=branching,
+                extra=extra,
+            )
+        )
 
     def strategy(self, name: str, target: str, *, summary: str, source: str = "", wraps: bool = False) -> None:
         """Register a strategy factory; ``wraps=True`` if it takes an ``inner`` strategy."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from attrs import field, frozen
 
@@ -14,6 +14,9 @@ from vlmkit.types import Ballot, Choose, Generate, Image, Label, Letter, Reply, 
 
 ChoiceField = Literal["structured_outputs", "guided_choice"]
 """The field by which a request limits the reply to given texts."""
+
+LengthField = Literal["max_tokens", "max_completion_tokens"]
+"""The field by which a request limits the length of the reply."""
 
 PICTURE_TOKENS = 100
 """Tokens that a picture counts for in the reported usage; a word counts for one."""
@@ -90,7 +93,7 @@ def asked_in(body: Mapping[str, Any], limited_by: ChoiceField | None) -> Asked:
         text="\n".join(part["text"] for part in _parts(body) if part["type"] == "text"),
         choices=None if choices is None else tuple(choices),
         letters=bool(body.get("logprobs")),
-        max_tokens=body.get("max_tokens", 256),
+        max_tokens=next((body[field] for field in get_args(LengthField) if field in body), 256),
     )
 
 

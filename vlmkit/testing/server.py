@@ -15,7 +15,17 @@ from typing import Any, Literal, Self
 
 from attrs import define, field, frozen
 
-from vlmkit.testing.chat import Asked, ChoiceField, Said, answered_by, asked_in, completion, nonsense, picture_urls
+from vlmkit.testing.chat import (
+    Asked,
+    ChoiceField,
+    LengthField,
+    Said,
+    answered_by,
+    asked_in,
+    completion,
+    nonsense,
+    picture_urls,
+)
 
 __all__ = ["Asked", "FakeServer", "Fault", "Request", "Said", "answered_by"]
 
@@ -78,6 +88,7 @@ class FakeServer:
         key: The key that is asked for, or None for no key.
         logprobs: Whether it gives log-probabilities; else it refuses requests for them, as a strict server does.
         choices: The field by which it limits replies; another is ignored, as a lenient server does.
+        length: The one field by which it limits the length of replies, or None for either; it refuses the other.
         seconds: How long each answer takes.
         port: A port to listen at, or 0 for any.
     """
@@ -88,6 +99,7 @@ class FakeServer:
     key: str | None = None
     logprobs: bool = True
     choices: ChoiceField | None = None
+    length: LengthField | None = None
     seconds: float = 0.0
     port: int = 0
     requests: list[Request] = field(factory=list, init=False)
@@ -211,6 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
             return partial(self._refuse, fault.status, fault.message, fault.retry_after)
         if body.get("logprobs") and not fake.logprobs:
             return partial(self._refuse, 422, "Unsupported fields in the request: {'logprobs'}")
+        if fake.length is not None and fake.length not in body:
+            return partial(self._refuse, 400, f"Unsupported parameter. Use '{fake.length}' instead.")
         whole = fake.completed(body)
         content = json.dumps(whole).encode()
         if fault is None:

@@ -20,7 +20,16 @@ from vlmkit.parsers import ballot_from_reply
 from vlmkit.types.labels import NONE_NAME
 from vlmkit_adapters.openai.caller import Caller, RefusedError
 from vlmkit_adapters.openai.messages import data_url, messages
-from vlmkit_adapters.openai.offers import Choices, Offers, choice_field, find_choices, find_logprobs, letter_fields
+from vlmkit_adapters.openai.offers import (
+    Choices,
+    Length,
+    Offers,
+    choice_field,
+    find_choices,
+    find_length,
+    find_logprobs,
+    letter_fields,
+)
 from vlmkit_adapters.openai.prices import Prices
 from vlmkit_adapters.openai.reading import letter_ballot, reply_text, top_log_probs, usage_of
 
@@ -46,13 +55,14 @@ class ServerBackend:
     """Answers queries through a server that speaks the OpenAI protocol.
 
     The key comes from the environment variable ``OPENAI_API_KEY``, which the official client reads; it is written
-    nowhere. What the server offers is found out once, by up to three short requests, unless the options say it.
+    nowhere. What the server offers is found out once, by up to five short requests, unless the options say it.
 
     Args:
         model: The model's name on the server.
         base_url: The server, mostly with ``/v1`` at its end.
         logprobs: Whether the server returns log-probabilities, for the readout ``letter``; ``auto`` asks it.
         choices: The field by which the server limits replies to the options, for the readout ``text``; ``auto`` asks.
+        length: The field by which the server limits the length of replies; ``auto`` asks.
         concurrency: Most requests at once; how many there are depends on how the server takes them.
         max_retries: Retries of one request.
         timeout: Longest wait for one reply, in seconds.
@@ -63,6 +73,7 @@ class ServerBackend:
     base_url: str = field(default="https://api.openai.com/v1", validator=_without_secrets)
     logprobs: Literal["auto", "yes", "no"] = "auto"
     choices: Literal["auto"] | Choices = "auto"
+    length: Literal["auto"] | Length = "auto"
     concurrency: int = field(default=32, validator=ge(1))
     max_retries: int = field(default=5, validator=ge(0))
     timeout: float = field(default=120.0, validator=gt(0))
@@ -105,14 +116,11 @@ class ServerBackend:
         """
         if self._offers is None:
             try:
-                self._offers = Offers(
-                    find_logprobs(self.caller, self.model) if self.logprobs == "auto" else self.logprobs == "yes",
-                    find_choices(self.caller, self.model) if self.choices == "auto" else self.choices,
-                )
+                self._offers = self._find_offers(self.caller)
             except RefusedError as error:
                 raise ServerError(
-                    f"what {self.base_url} offers cannot be found out: {error.message}",
-                    hint="try again, or say it with logprobs=no,choices=none",
+                    f"{self.base_url} does not answer a plain question: {error.message}",
+                    hint="check the model's name, and that this server is one for chat",
                 ) from error
             _log.info("%s offers %s", self.base_url, self._offers)
         return self._offers
@@ -147,12 +155,28 @@ class ServerBackend:
         share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
         return [evolve(answers[index], usage=answers[index].usage + share) for index in range(len(queries))]
 
+    def models(self) -> Sequence[str]:
+        """Return the names of the models that the server says it serves.
+
+        Raises:
+            BackendError: It gives no list.
+        """
+        return self.caller.models()
+
     def close(self) -> None:
         """Give up what waits, and close the connections."""
         if self._caller is not None:
             self._caller.close()
             self._caller = None
         self._url.cache_clear()
+
+    def _find_offers(self, caller: Caller) -> Offers:
+        length = find_length(caller, self.model) if self.length == "auto" else self.length
+        return Offers(
+            length,
+            find_logprobs(caller, self.model, length) if self.logprobs == "auto" else self.logprobs == "yes",
+            find_choices(caller, self.model, length) if self.choices == "auto" else self.choices,
+        )
 
     def _check(self, queries: Sequence[Query]) -> None:
         offers = self.offers
@@ -192,11 +216,12 @@ class ServerBackend:
         return evolve(reply.content, usage=reply.content.usage + Usage(retries=reply.retries))
 
     def _readout_fields(self, query: Query) -> Mapping[str, Any]:
+        length = self.offers.length
         if not isinstance(query, Choose):
-            return {"max_tokens": query.max_tokens}
+            return {length: query.max_tokens}
         if not isinstance(query.readout, Reply):
-            return {"max_tokens": 1, **letter_fields()}
-        fields: dict[str, Any] = {"max_tokens": query.readout.max_tokens}
+            return {length: 1, **letter_fields()}
+        fields: dict[str, Any] = {length: query.readout.max_tokens}
         if self.offers.choices != "none":
             texts = [option.name for option in query.options]
             if query.allow_none and NONE_NAME not in texts:

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, field, frozen
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import openai
 
 _NO_KEY = "no-key-is-set"
+
+PLAIN = ({"role": "user", "content": "Say hello."},)
+"""The messages of a question that any model can answer."""
 
 T = TypeVar("T")
 
@@ -58,7 +61,6 @@ class _Trouble:
     message: str
     headers: Mapping[str, str] = field(factory=dict)
     overload: bool = False
-    silent: bool = False
 
 
 @define
@@ -81,7 +83,7 @@ class Caller:
     concurrency: int
     gate: Gate = field(init=False)
     _client: openai.OpenAI = field(init=False, repr=False)
-    _heard: float = field(default=0.0, init=False)
+    _answered: float = field(default=0.0, init=False)
     _closing: threading.Event = field(factory=threading.Event, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -97,28 +99,38 @@ class Caller:
 
         Raises:
             RefusedError: This request is refused, or failed after all retries.
-            ServerError: The server is gone, or refuses us as a whole.
+            ServerError: The server answers nothing any more, or refuses us as a whole.
         """
-        started = time.monotonic()
-        trouble = _Trouble("never sent")
+        sent, trouble = 0.0, _Trouble("never sent")
         for retry in range(self.max_retries + 1):
             if retry:
                 wait = wait_before(retry, trouble.headers)
                 if wait > LONGEST_ASKED:
-                    raise RefusedError(f"{trouble.message}, and asks to wait {wait:,.0f} s", retries=retry - 1)
+                    message = f"{trouble.message}, and asks to wait {wait:,.0f} s"
+                    raise _given_up(message, retry - 1, alone=self._answers(body, read, sent))
                 _log.info("%s; retry %d of %d in %.1f s", trouble.message, retry, self.max_retries, wait)
                 if self._closing.wait(wait):
                     raise RefusedError("interrupted", retries=retry - 1)
+            sent = time.monotonic()
             attempt = self._attempt(body, read, retry)
             if not isinstance(attempt, _Trouble):
                 return attempt
             trouble = attempt
-        if trouble.silent and self._heard < started and not self._alive():
-            raise ServerError(
-                f"{trouble.message}, {self.max_retries + 1} times running",
-                hint="start it again; the same command goes on from here",
-            )
-        raise RefusedError(f"{trouble.message}, {self.max_retries + 1} times running", retries=self.max_retries)
+        message = f"{trouble.message}, {self.max_retries + 1} times running"
+        raise _given_up(message, self.max_retries, alone=self._answers(body, read, sent))
+
+    def models(self) -> Sequence[str]:
+        """Return the names in the server's list of models.
+
+        Raises:
+            BackendError: It gives no list.
+        """
+        import openai
+
+        try:
+            return [model.id for model in self._client.models.list()]
+        except (openai.OpenAIError, ValueError, AttributeError) as error:
+            raise BackendError(f"{self.base_url} gives no list of models ({self._clean(str(error))})") from error
 
     def close(self) -> None:
         """Give up whatever waits, and close the connections."""
@@ -134,15 +146,14 @@ class Caller:
             except openai.APIStatusError as error:
                 trouble = self._status(error, retry)
             except openai.APITimeoutError:
-                trouble = _Trouble(f"{self.base_url} gave no reply in {self.timeout:g} s", overload=True, silent=True)
+                trouble = _Trouble(f"{self.base_url} gave no reply in {self.timeout:g} s", overload=True)
             except openai.APIConnectionError as error:
                 cause = error.__cause__ or error
-                trouble = _Trouble(f"the connection to {self.base_url} failed ({self._clean(str(cause))})", silent=True)
+                trouble = _Trouble(f"the connection to {self.base_url} failed ({self._clean(str(cause))})")
             except (openai.APIResponseValidationError, json.JSONDecodeError, UnusableReplyError) as error:
-                self._heard = time.monotonic()
                 trouble = _Trouble(f"{self.base_url} sent a reply that makes no sense ({self._clean(str(error))})")
             else:
-                self._heard = time.monotonic()
+                self._answered = time.monotonic()
                 passage.succeeded()
                 return reply
             if trouble.overload:
@@ -151,31 +162,44 @@ class Caller:
 
     def _status(self, error: openai.APIStatusError, retry: int) -> _Trouble:
         status = error.status_code
-        message = f"{self.base_url} answered {status} ({self._clean(error.message)})"
+        message = f"{self.base_url} answered {status} ({self._clean(_words(error))})"
         if status in _FATAL:
             raise ServerError(message, hint=_FATAL[status])
         if not is_transient(status):
             raise RefusedError(message, retries=retry, status=status)
-        return _Trouble(message, error.response.headers, overload=is_overload(status), silent=status >= 500)
+        return _Trouble(message, error.response.headers, overload=is_overload(status))
 
-    def _alive(self) -> bool:
-        """Ask for something light: a server that refuses one request may be fine with others."""
-        import openai
+    def _answers(self, body: Mapping[str, Any], read: Callable[[Any], T], since: float) -> bool:
+        """Return whether the server answers anything: it has since then, or it answers this request now.
 
-        try:
-            self._client.models.list()
-        except openai.APIStatusError as error:
-            return error.status_code < 500
-        except openai.APIConnectionError:
-            return False
-        except (openai.OpenAIError, ValueError):  # a reply, if not the expected one
+        The request goes out with a plain question, as its own may be too much for a server that is fine otherwise.
+        """
+        if self._answered >= since:
             return True
-        return True
+        try:
+            return not isinstance(self._attempt({**body, "messages": PLAIN}, read, 0), _Trouble)
+        except RefusedError:
+            return True
 
     def _clean(self, message: str) -> str:
         """Return a server's words in one short line without the key, which some servers repeat."""
         key = self._client.api_key or _NO_KEY
         return " ".join(message.replace(key, "***").split())[:300]
+
+
+def _given_up(message: str, retries: int, *, alone: bool) -> RefusedError | ServerError:
+    """Return the error for a request that is not sent again, ``alone`` or as one of all."""
+    if alone:
+        return RefusedError(message, retries=retries)
+    return ServerError(message, hint="see to the server; the same command goes on from here")
+
+
+def _words(error: openai.APIStatusError) -> str:
+    """Return what a server says about an error: ``message`` is the protocol's field, ``detail`` that of FastAPI."""
+    said = error.body
+    if isinstance(said, Mapping):
+        said = said.get("message") or said.get("detail")
+    return str(said or error.message)
 
 
 def _connect(base_url: str, timeout: float) -> openai.OpenAI:
