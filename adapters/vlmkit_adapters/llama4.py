@@ -33,7 +33,7 @@ class Llama4Family(HuggingFaceFamily):
             layer.self_attn.attn_temperature_tuning = False
 
     def picture(self, image: Image, alone: bool) -> Picture:
-        """Prepare one image: ``pixel_values`` [tiles, channels, height, width], ``input_ids`` [tokens] with its frame."""
+        """Prepare one image: ``pixel_values`` [tiles, channels, height, width], ``input_ids`` [tokens and frame]."""
         prepared = self.processor(
             images=[image.pixels], text=[self.processor.image_token], add_special_tokens=False, return_tensors="pt"
         )

@@ -122,9 +122,7 @@ def _place_pasts(rows: Sequence[Row]) -> tuple[list[KV], dict[int, int], int]:
     return pasts, starts, total
 
 
-def _sights(
-    rows: Sequence[Row], spans: Sequence[tuple[int, int]], device: torch.device
-) -> dict[Sight, torch.Tensor]:
+def _sights(rows: Sequence[Row], spans: Sequence[tuple[int, int]], device: torch.device) -> dict[Sight, torch.Tensor]:
     """Gather the tokens of all rows that see the same: in cross-attention, rows do not matter."""
     tokens: dict[Sight, list[int]] = {}
     for row, (first, _) in zip(rows, spans, strict=True):
