@@ -1,8 +1,7 @@
 """Llama 4.
 
-What is theirs: an image is cut into tiles with separators between them and the whole image last; most layers see only
-the stretch of the sequence that a token stands in; the others have no rotary positions, and their attention sharpens
-with the position.
+What is theirs: an image is cut into tiles with separators between them and the whole image last; most layers attend
+within chunks of the sequence; the others have no rotary positions, and their attention sharpens with the position.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Bucket:
 
         Args:
             window: It sees only those fewer than so many tokens behind it; None for all.
-            chunk: It sees only those in its own stretch of so many tokens; None for all.
+            chunk: It sees only those in its own chunk of so many tokens; None for all.
         """
         if all(limit is None or limit >= self.keys.shape[1] for limit in (window, chunk)):
             return self.mask
@@ -170,7 +170,7 @@ def tree_attention(
         scaling: Factor on the scores.
         layout: Who attends to whom.
         sliding_window: How many tokens back the layer sees, its own included; None for all.
-        chunk: Length of the stretches of a sequence that do not see each other; None for one stretch.
+        chunk: Length in tokens of the chunks of a sequence that do not see each other; None for one chunk.
 
     Returns:
         The attended values, [1, T, heads, D], and None.
