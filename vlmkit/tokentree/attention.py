@@ -100,6 +100,7 @@ class Bucket:
             window: It sees only those fewer than so many tokens behind it; None for all.
             chunk: It sees only those in its own chunk of so many tokens; None for all.
         """
+        # Rows no longer than that need no mask, and attention is faster without one.
         if all(limit is None or limit >= self.keys.shape[1] for limit in (window, chunk)):
             return self.mask
         if (window, chunk) not in self._narrowed:
