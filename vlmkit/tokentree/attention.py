@@ -98,9 +98,8 @@ class Bucket:
 
         Args:
             window: It sees only those fewer than so many tokens behind it; None for all.
-            chunk: It sees only those in its own chunk of so many tokens; None for all.
+            chunk: It sees only those in its own stretch of so many tokens; None for all.
         """
-        # Rows no longer than that need no mask, and attention is faster without one.
         if all(limit is None or limit >= self.keys.shape[1] for limit in (window, chunk)):
             return self.mask
         if (window, chunk) not in self._narrowed:
@@ -171,7 +170,7 @@ def tree_attention(
         scaling: Factor on the scores.
         layout: Who attends to whom.
         sliding_window: How many tokens back the layer sees, its own included; None for all.
-        chunk: Length in tokens of the chunks of a sequence that do not see each other; None for one chunk.
+        chunk: Length of the stretches of a sequence that do not see each other; None for one stretch.
 
     Returns:
         The attended values, [1, T, heads, D], and None.
