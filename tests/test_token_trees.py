@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +14,12 @@ from attrs import evolve
 
 from vlmkit import Choose, Generate, Image, Label, Letter, Likelihood, Reply, Tokens
 from vlmkit.engine.models import build_backend
+from vlmkit.errors import ModelError
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import RECIPES, small_checkpoint
 from vlmkit.tokentree import Checkpoint, HuggingFaceFamily, Limits, TokenTreeBackend
+from vlmkit_adapters.llama import llama
+from vlmkit_adapters.mllama import MllamaFamily
 from vlmkit_adapters.tiny import CHECKPOINT
 
 TOLERANCE = 1e-4
@@ -216,6 +220,41 @@ def test_long_label_lists_are_scored_exactly_in_segments(family, request):
             for i in picked
         ]
         assert_close([ballot.log_probs[i] for i in picked], expected)
+
+
+def test_text_cross_attends_to_the_images_next_before_it(mllama, tmp_path):
+    directory = shutil.copytree(mllama, tmp_path / "model")
+    template = directory / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|image|>", "Picture: <|image|>\n"))
+    query, plain = Choose(tuple(pictures(2)), LABELS), Plain(directory)
+    expected = [
+        sum(plain.token_log_probs(query, label.name, end=begins_another(label.name, query))) for label in LABELS
+    ]
+    (ballot,) = backend_of(directory).answer([query])
+    assert_close(ballot.log_probs, expected)
+
+
+@pytest.mark.parametrize(("room", "kept"), [("both trunks", True), ("both trunks but for one image's states", False)])
+def test_memory_of_trunks_counts_visual_states(mllama, room, kept):
+    family, backend = MllamaFamily(Checkpoint(str(mllama))), backend_of(mllama)
+    one, other = [Choose((image,), LABELS) for image in pictures(2)]
+    text, states = [], []
+    for query in (one, other):
+        (ballot,) = backend.answer([query])
+        text.append(ballot.usage.tokens.trunk * family.kv_bytes)
+        (features,) = family.encode([family.picture(query.images[0], True)])
+        states.append(features.states[0].nbytes)
+    tight = backend_of(mllama)
+    tight.limits = Limits(trunk_bytes=round(sum(text) + sum(states) - (0 if kept else states[1])))
+    tight.answer([one])
+    tight.answer([other])
+    (again,) = tight.answer([one])
+    assert (again.usage.tokens.trunk == 0) is kept
+
+
+def test_the_llama_adapter_refuses_other_architectures(qwen3):
+    with pytest.raises(ModelError, match="no Llama with vision but qwen3_vl"):
+        llama(str(qwen3)).answer([Choose(tuple(pictures(1)), LABELS)])
 
 
 def test_no_question_gives_no_answer(qwen3):

@@ -24,6 +24,7 @@ def vlmkit_register(registry: Registry) -> None:
         "vlmkit_adapters.llama:llama",
         summary="Llama 3.2 Vision and Llama 4, on token trees",
         model_types=("mllama", "llama4"),
+        **_TOKEN_TREE,
     )
     registry.adapter(
         "gemma",

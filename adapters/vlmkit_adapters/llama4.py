@@ -1,8 +1,7 @@
 """Llama 4.
 
-What is theirs: an image is cut into tiles with separators between them and the whole image last; most layers see only
-the stretch of the sequence that a token stands in; the others have no rotary positions, and their attention sharpens
-with the position.
+What is theirs: an image is cut into tiles with separators between them and the whole image last; most layers attend
+within chunks of the sequence; the others have no rotary positions, and their attention sharpens with the position.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Llama4Family(HuggingFaceFamily):
             layer.self_attn.attn_temperature_tuning = False
 
     def picture(self, image: Image, alone: bool) -> Picture:
-        """Prepare one image: ``pixel_values`` [tiles, channels, height, width], ``input_ids`` [tokens] with its frame."""
+        """Prepare one image: ``pixel_values`` [tiles, channels, height, width], ``input_ids`` [tokens and frame]."""
         prepared = self.processor(
             images=[image.pixels], text=[self.processor.image_token], add_special_tokens=False, return_tensors="pt"
         )

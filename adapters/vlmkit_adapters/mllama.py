@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -37,7 +38,8 @@ class MllamaFamily(HuggingFaceFamily):
     @cached_property
     def kv_bytes(self) -> int:
         """Bytes that the keys and values of one token take, all layers of self-attention together."""
-        return (self.model.config.text_config.num_hidden_layers - len(self._crossings)) * self._layer_bytes
+        layers = int(self.model.config.text_config.num_hidden_layers)
+        return (layers - len(self._crossings)) * self._layer_bytes
 
     def picture(self, image: Image, alone: bool) -> Picture:
         """Prepare one image.
@@ -118,7 +120,7 @@ class MllamaFamily(HuggingFaceFamily):
         return hidden
 
 
-def _keys_and_values(module: torch.nn.Module, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _keys_and_values(module: Any, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Project visual states [B, S, hidden] to keys and values of a layer, each [B, S, H, D]."""
     heads = (module.num_key_value_heads, module.head_dim)
     keys = module.k_norm(module.k_proj(states).unflatten(-1, heads))

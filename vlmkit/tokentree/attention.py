@@ -47,7 +47,7 @@ def tree_attention(
         scaling: Factor on the scores.
         layout: Who attends to whom.
         sliding_window: How many tokens back the layer sees, its own included; None for all.
-        chunk: Length of the stretches of a sequence that do not see each other; None for one stretch.
+        chunk: Length of the chunks of a sequence that do not see each other; None for one chunk.
 
     Returns:
         The attended values, [1, T, heads, D], and None.

@@ -21,7 +21,7 @@ class Picture:
         digest: Identifies what is encoded: the image's digest, and how it is prepared where there is a choice.
         tokens: Number of visual tokens that it takes in the language model.
         inputs: Processor outputs, on the CPU.
-        state_bytes: Bytes of the visual states that its trunk keeps for cross-attention; 0 in most families.
+        state_bytes: Most bytes of visual states that a trunk keeps of it for cross-attention; 0 in most families.
     """
 
     digest: str
@@ -47,7 +47,7 @@ class Features:
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return sum(one.nbytes for one in (self.embeds, *self.deep, *self.states))
+        return sum(tensor.nbytes for tensor in (self.embeds, *self.deep)) + sum(piece.nbytes for piece in self.states)
 
 
 class Family(Protocol):

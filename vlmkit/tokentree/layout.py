@@ -73,7 +73,7 @@ class Reach:
 
     Args:
         window: A query sees only keys fewer than so many tokens behind it; None for all.
-        chunk: It sees only keys in its own stretch of so many tokens; None for all.
+        chunk: It sees only keys in its own chunk of so many tokens; None for all.
     """
 
     window: int | None = None

@@ -41,7 +41,7 @@ class Trunk:
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return sum(one.nbytes for one in (*self.pieces, *self.sees))
+        return sum(piece.nbytes for piece in self.pieces) + sum(sight.nbytes for sight in self.sees)
 
     @property
     def next_position(self) -> int:

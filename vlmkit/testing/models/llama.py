@@ -51,7 +51,7 @@ def mllama() -> tuple[Any, Any]:
 
 
 def llama4() -> tuple[Any, Any]:
-    """Return a model and its processor: tiles of 56 x 56 pixels, 4 tokens each; stretches of 32 tokens."""
+    """Return a model and its processor: tiles of 56 x 56 pixels, 4 tokens each; chunks of 32 tokens."""
     from transformers import (
         Llama4Config,
         Llama4ForConditionalGeneration,
