@@ -85,7 +85,8 @@ class Apart:
             if id(job) not in under_way:
                 self._asked[self.pool.submit(_answers, self.backend, job.pending)] = job
         answered, _ = wait(self._asked, return_when=FIRST_COMPLETED)
-        for future in answered:
+        # Those with answers first: an error that ends it all must not cost them.
+        for future in sorted(answered, key=lambda future: future.exception() is not None):
             job = self._asked.pop(future)
             try:
                 job.receive(future.result())
