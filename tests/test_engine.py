@@ -94,6 +94,26 @@ def test_queries_of_all_examples_go_out_together():
     assert backend.calls == [8, 8, 4]
 
 
+@define
+class Concurrently(Recorder):
+    concurrent_calls: int = 3
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 12), st.integers(1, 5), st.integers(1, 4))
+def test_backend_that_takes_several_calls_is_asked_for_each_example_by_itself(count, in_flight, calls):
+    backend = Concurrently(concurrent_calls=calls)
+    got = predictions(Engine(DCI(group_size=15), backend, in_flight=in_flight), count)
+    assert got == predictions(Engine(DCI(group_size=15), ScriptedBackend()), count)
+    assert sorted(backend.calls) == [1] * count + [2] * count  # two groups of 15 labels, then the two winners
+
+
+def test_call_that_fails_fails_its_example_alone():
+    backend = Concurrently(refuse=frozenset({"002"}))
+    solved = list(Engine(Flat(), backend).solve(examples(5), LABELS))
+    assert [one.example.id for one in solved if one.error is not None] == ["002"]
+
+
 def test_usage_adds_up_over_the_rounds():
     (solved,) = Engine(DCI(group_size=4), ScriptedBackend()).solve(examples(1), LABELS)
     assert solved.usage.queries == sum(round.queries for round in solved.prediction.trace)

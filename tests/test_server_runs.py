@@ -92,6 +92,21 @@ def test_hundreds_of_examples_through_a_failing_server_come_out_right(vlmkit_her
     assert shown(ended.stdout, "retries") == f"{retries:,}"
 
 
+def test_slow_request_does_not_hold_up_the_other_examples(vlmkit_here, tmp_path):
+    command = ("run", "glyphs:labels=12,images=40", "--strategy", "dci:group_size=5,readout=letter", "--in-flight", "8")
+    with serving(faults=[Fault("slow", seconds=5.0)]) as server:
+        model = spec(server, **FORCED, concurrency=8)
+        assert vlmkit_here(*command, "--output", "served", "--model", model).returncode == 0
+    local = vlmkit_here(*command, "--output", "local", "--model", "scripted:accuracy=0.8,none_rate=0.05")
+    assert local.returncode == 0
+    served, local = records(tmp_path / "served"), records(tmp_path / "local")
+    assert [(one["id"], one["label"]) for one in served] == [(one["id"], one["label"]) for one in local]
+    first, *others = server.chats
+    meanwhile = [request for request in others if request.at < first.at + 5.0]
+    # Asked in one call with the others, it would hold up all eight in flight.
+    assert len({request.picture_urls for request in meanwhile}) >= 20
+
+
 @pytest.mark.parametrize("end", [[Fault("death")], repeat(Fault("status", 500))], ids=["death", "500"])
 def test_server_that_ends_stops_the_run_at_once_and_the_same_command_goes_on(vlmkit_here, tmp_path, end):
     options = {**FORCED, "max_retries": 3}

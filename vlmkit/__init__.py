@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vlmkit.contracts import Aggregator, Backend, Dataset, Solving, Strategy
+from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, ServesModels, Solving, Strategy
 from vlmkit.prompts import Prompt
 from vlmkit.registry.hooks import hookimpl
 from vlmkit.together import together
@@ -56,6 +56,7 @@ __all__ = [
     "Capability",
     "Choose",
     "Classify",
+    "Concurrent",
     "Dataset",
     "Engine",
     "Example",
@@ -76,6 +77,7 @@ __all__ = [
     "Registry",
     "Reply",
     "Round",
+    "ServesModels",
     "Solving",
     "Strategy",
     "Task",

@@ -63,8 +63,22 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class Concurrent(Protocol):
+    """What a backend has that gains nothing from large calls and takes several at once, as that of a server.
+
+    The calls come from several threads. The engine then asks for each example in a call of its own, and no example
+    waits for the answers of another.
+    """
+
+    @property
+    def concurrent_calls(self) -> int:
+        """Most calls of ``answer`` at once."""
+        ...
+
+
+@runtime_checkable
 class ServesModels(Protocol):
-    """A backend behind which several models may stand, as on a server; ``vlmkit doctor`` names them."""
+    """What a backend has behind which several models may stand, as on a server; ``vlmkit doctor`` names them."""
 
     def models(self) -> Sequence[str]:
         """Return the models' names.

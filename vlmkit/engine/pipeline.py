@@ -12,7 +12,8 @@ import PIL.Image
 
 from vlmkit.contracts import Backend, Strategy
 from vlmkit.data.labels import read_labels
-from vlmkit.engine.engine import Engine, Solved, check_capabilities
+from vlmkit.engine.engine import Engine, check_capabilities
+from vlmkit.engine.job import Solved
 from vlmkit.engine.models import build_backend
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost

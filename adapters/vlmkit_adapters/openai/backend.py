@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -81,6 +82,8 @@ class ServerBackend:
     _prices: Prices | None = field(default=None, init=False, repr=False)
     _caller: Caller | None = field(default=None, init=False, repr=False)
     _offers: Offers | None = field(default=None, init=False, repr=False)
+    _pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
+    _first_use: threading.RLock = field(factory=threading.RLock, init=False, repr=False)
     _url: Any = field(factory=lambda: lru_cache(_PICTURES_KEPT)(data_url), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -91,6 +94,11 @@ class ServerBackend:
         """Text, several images and, unless told otherwise, letters; known without asking the server."""
         letter = {Capability.LETTER} if self.logprobs != "no" else set()
         return frozenset({Capability.GENERATE, Capability.MULTI_IMAGE, *letter})
+
+    @property
+    def concurrent_calls(self) -> int:
+        """As many as requests: the server makes its own batches of what is under way."""
+        return self.concurrency
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -114,16 +122,11 @@ class ServerBackend:
         Raises:
             ServerError: The server is out of reach, or refuses us.
         """
-        if self._offers is None:
-            try:
+        with self._first_use:
+            if self._offers is None:
                 self._offers = self._find_offers(self.caller)
-            except RefusedError as error:
-                raise ServerError(
-                    f"{self.base_url} does not answer a plain question: {error.message}",
-                    hint="check the model's name, and that this server is one for chat",
-                ) from error
-            _log.info("%s offers %s", self.base_url, self._offers)
-        return self._offers
+                _log.info("%s offers %s", self.base_url, self._offers)
+            return self._offers
 
     @property
     def caller(self) -> Caller:
@@ -132,9 +135,18 @@ class ServerBackend:
         Raises:
             ModelError: The package ``openai`` is not installed.
         """
-        if self._caller is None:
-            self._caller = Caller(self.base_url, self.timeout, self.max_retries, self.concurrency)
-        return self._caller
+        with self._first_use:
+            if self._caller is None:
+                self._caller = Caller(self.base_url, self.timeout, self.max_retries, self.concurrency)
+            return self._caller
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """Where requests wait for their replies; made at the first use."""
+        with self._first_use:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.concurrency)
+            return self._pool
 
     def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
         """Answer every query, in order; ``Failed`` stands for one that failed after its retries.
@@ -146,12 +158,8 @@ class ServerBackend:
             ServerError: The server is gone, refuses us, or lacks what a readout needs.
         """
         self._check(queries)
-        caller, started = self.caller, time.perf_counter()
-        pool = ThreadPoolExecutor(self.concurrency)
-        try:
-            answers = dict(self._answered(queries, caller, pool))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        started = time.perf_counter()
+        answers = dict(self._answered(queries, self.caller, self.pool))
         share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
         return [evolve(answers[index], usage=answers[index].usage + share) for index in range(len(queries))]
 
@@ -165,18 +173,27 @@ class ServerBackend:
 
     def close(self) -> None:
         """Give up what waits, and close the connections."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
         if self._caller is not None:
             self._caller.close()
             self._caller = None
         self._url.cache_clear()
 
     def _find_offers(self, caller: Caller) -> Offers:
-        length = find_length(caller, self.model) if self.length == "auto" else self.length
-        return Offers(
-            length,
-            find_logprobs(caller, self.model, length) if self.logprobs == "auto" else self.logprobs == "yes",
-            find_choices(caller, self.model, length) if self.choices == "auto" else self.choices,
-        )
+        try:
+            length = find_length(caller, self.model) if self.length == "auto" else self.length
+            return Offers(
+                length,
+                find_logprobs(caller, self.model, length) if self.logprobs == "auto" else self.logprobs == "yes",
+                find_choices(caller, self.model, length) if self.choices == "auto" else self.choices,
+            )
+        except RefusedError as error:
+            raise ServerError(
+                f"{self.base_url} does not answer a plain question: {error.message}",
+                hint="check the model's name, and that this server is one for chat",
+            ) from error
 
     def _check(self, queries: Sequence[Query]) -> None:
         offers = self.offers
@@ -195,12 +212,16 @@ class ServerBackend:
             groups.setdefault(query.images, []).append(index)
         ahead = {pool.submit(self._ask, queries[first], caller): (first, rest) for first, *rest in groups.values()}
         others: dict[Future[Answer], int] = {}
-        for future in as_completed(ahead):
-            first, rest = ahead[future]
-            yield first, future.result()
-            others |= {pool.submit(self._ask, queries[index], caller): index for index in rest}
-        for future in as_completed(others):
-            yield others[future], future.result()
+        try:
+            for future in as_completed(ahead):
+                first, rest = ahead[future]
+                yield first, future.result()
+                others |= {pool.submit(self._ask, queries[index], caller): index for index in rest}
+            for future in as_completed(others):
+                yield others[future], future.result()
+        finally:
+            for future in (*ahead, *others):
+                future.cancel()
 
     def _ask(self, query: Query, caller: Caller) -> Answer:
         body = {
