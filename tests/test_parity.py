@@ -81,7 +81,7 @@ def test_a_wrong_backend_is_found(parity, install_plugin, tmp_path):
     ("arguments", "message"),
     [
         (("scripted",), "adapter scripted has no checkpoint to compare with"),
-        (("nowhere/",), "there is no model directory nowhere/"),
+        (("./nowhere",), "there is no model directory ./nowhere"),
         (("qwen4",), "'qwen4' is no adapter and no directory"),
         (("tiny", "--dtype", "int4"), "unknown dtype 'int4'"),
         (("tiny", "--device", "cuda:77"), "device cuda:77 was asked for, but there is none"),

@@ -59,8 +59,8 @@ def parity(
     MODEL is an adapter, a model directory or a hub id, or else a model type such as qwen3_vl for a small random model.
     By default it is every type that can be made, and tiny. The exit code is 1 if a score is not within the tolerance.
     """
-    from vlmkit.testing.parity import measure, model_names, tolerance_of
-    from vlmkit.testing.parity_page import setting, summary, tables
+    from vlmkit.testing.parity import READOUTS, measure, model_names, tolerance_of
+    from vlmkit.testing.parity_page import lines, setting, summary, tables
 
     tolerance = tolerance_of(dtype) if tolerance is None else tolerance
     builder = Builder(session(context).plugins.registry)
@@ -73,8 +73,7 @@ def parity(
         results = [asdict(one) for one in found]
         print_json({"setting": setting(device), "dtype": dtype, "tolerance": tolerance, "results": results})
     else:
-        for each in tables(found):
-            console().print(f"{each.readout}:", table(each.header, each.rows))
+        console().print(table(("model", "situation", *READOUTS), lines(found)))
         click.echo(said)
     if markdown is not None:
         command = " ".join(["vlmkit", *sys.argv[1:]])

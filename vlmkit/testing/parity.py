@@ -28,8 +28,8 @@ from vlmkit.types import Ballot, Capability, Choose, Failed, Letter, Likelihood,
 TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "bfloat16": 0.5, "float16": 0.06})
 """Largest difference between two log-probabilities that counts as rounding, in nats, by precision.
 
-The small models and ``tiny`` differ by 2e-5 in float32 and by 0.2 in bfloat16, and deeper ones round more often. float16
-has three bits more than bfloat16, so an eighth.
+The small models and ``tiny`` differ by 2e-5 in float32 and by 0.2 in bfloat16, and deeper ones round more often.
+float16 has three bits more than bfloat16, so an eighth.
 """
 
 READOUTS: Mapping[str, Readout] = MappingProxyType({"likelihood": Likelihood(), "letter": Letter()})

@@ -44,6 +44,13 @@ def tables(found: Sequence[Parity]) -> Iterator[Table]:
         yield Table(readout, ("model", *situations), tuple(rows))
 
 
+def lines(found: Sequence[Parity]) -> Iterator[tuple[str, ...]]:
+    """Return model, situation and one cell for each readout, for narrow places."""
+    for model, situation in dict.fromkeys((one.model, one.situation) for one in found):
+        cells = (_cell(one) for one in found if (one.model, one.situation) == (model, situation))
+        yield model, situation, *cells
+
+
 def summary(found: Sequence[Parity], dtype: str, tolerance: float) -> str:
     """Say in one sentence how many scores were compared and whether all are fine."""
     count, worst = sum(one.options for one in found), max(found, key=lambda one: one.difference)
