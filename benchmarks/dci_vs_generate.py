@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,32 +18,12 @@ from typing import Any
 import click
 import torch
 
-from vlmkit import Choose, Engine, Query
+from vlmkit import Choose, Engine
+from vlmkit.testing.plain import Plain
 from vlmkit_adapters.qwen import qwen
 from vlmkit_adapters.tiny import CHECKPOINT
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_strategies.dci import DCI
-
-
-class Generate:
-    """The published way: one prompt, one ``generate`` call, batch size 1."""
-
-    def __init__(self, model: str) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        self.processor: Any = AutoProcessor.from_pretrained(model)
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32).eval()
-
-    def answer(self, query: Query, *, max_tokens: int = 16) -> str:
-        """Return the greedy reply to one query."""
-        content = [{"type": "image"} for _ in query.images] + [{"type": "text", "text": query.text}]
-        prompt = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-        inputs = self.processor(text=[prompt], images=[image.pixels for image in query.images], return_tensors="pt")
-        reply = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        text: str = self.processor.tokenizer.decode(reply[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return text
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -54,24 +33,37 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-@click.command()
-@click.option("--model", default=str(CHECKPOINT), help="Qwen-VL directory.  [default: the embedded model]")
-@click.option("--labels", default=1000, show_default=True, help="Number of glyph labels, 2 to 1,000.")
-@click.option("--images", default=4, show_default=True, help="Images timed, after one for warm-up.")
-@click.option("--group-size", default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(model: str, labels: int, images: int, group_size: int, as_json: bool) -> None:
-    """Time DCI through generate and through vlmkit, and print the ratio."""
+def compare(
+    model: str,
+    *,
+    labels: int,
+    images: int,
+    group_size: int = 20,
+    device: str | None = "cpu",
+    dtype: str = "float32",
+    max_tokens: int = 16,
+) -> dict[str, Any]:
+    """Return what both sides took, and how often they chose the same.
+
+    Args:
+        model: Qwen-VL directory.
+        labels: Number of glyph labels, 2 to 1,000.
+        images: Images timed, after one for warm-up.
+        group_size: Labels in a question.
+        device: Device of both sides.
+        dtype: Precision of both sides.
+        max_tokens: Longest reply of ``generate``, in tokens.
+    """
     data = Glyphs(labels=labels, images=images + 1)
-    plain = Generate(model)
-    engine = Engine(DCI(group_size=group_size), qwen(model, device="cpu", dtype="float32"), keep_exchanges=True)
+    plain = Plain(model, device, dtype)
+    engine = Engine(DCI(group_size=group_size), qwen(model, device=device, dtype=dtype), keep_exchanges=True)
     ours, theirs, right, agreed, asked = [], [], 0, 0, 0
     for index, example in enumerate(data):
         took, (solved,) = seconds(lambda example=example: list(engine.solve([example], data.labels)))
         if solved.error is not None:
             raise solved.error
         queries: Sequence[Choose] = [exchange.query for exchange in solved.exchanges]
-        took_plain, replies = seconds(lambda queries=queries: [plain.answer(query) for query in queries])
+        took_plain, replies = seconds(lambda queries=queries: [plain.generate(query, max_tokens) for query in queries])
         if index == 0:
             continue  # the warm-up
         ours.append(took)
@@ -80,7 +72,7 @@ def main(model: str, labels: int, images: int, group_size: int, as_json: bool) -
         asked += len(queries)
         choices = [exchange.answer.choice for exchange in solved.exchanges]
         agreed += sum(reply == choice for reply, choice in zip(replies, choices, strict=True))
-    figures = {
+    return {
         "labels": labels,
         "images": images,
         "group_size": group_size,
@@ -93,14 +85,32 @@ def main(model: str, labels: int, images: int, group_size: int, as_json: bool) -
         "machine": platform.processor() or platform.machine(),
         "torch": torch.__version__,
     }
-    if as_json:
-        json.dump(figures, sys.stdout, indent=1)
-        return
+
+
+def report(figures: dict[str, Any]) -> str:
+    """Return the figures in four lines."""
     side = figures["seconds_per_image"]
-    click.echo(f"{labels:,} labels in groups of {group_size}: {figures['queries_per_image']:.0f} questions an image")
-    click.echo(f"generate, one question at a time  {side['generate']:8.3f} s/image")
-    click.echo(f"vlmkit, token trees               {side['vlmkit']:8.3f} s/image")
-    click.echo(f"ratio {figures['ratio']:.1f}x; same choice in {figures['same_choice']:.1%} of the questions")
+    return (
+        f"{figures['labels']:,} labels in groups of {figures['group_size']}: "
+        f"{figures['queries_per_image']:.0f} questions an image\n"
+        f"generate, one question at a time  {side['generate']:8.3f} s/image\n"
+        f"vlmkit, token trees               {side['vlmkit']:8.3f} s/image\n"
+        f"ratio {figures['ratio']:.1f}x; same choice in {figures['same_choice']:.1%} of the questions"
+    )
+
+
+@click.command()
+@click.option("--model", default=str(CHECKPOINT), help="Qwen-VL directory.  [default: the embedded model]")
+@click.option("--labels", default=1000, show_default=True, help="Number of glyph labels, 2 to 1,000.")
+@click.option("--images", default=4, show_default=True, help="Images timed, after one for warm-up.")
+@click.option("--group-size", default=20, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="Device of both sides.")
+@click.option("--dtype", default="float32", show_default=True, help="Precision of both sides.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(model: str, labels: int, images: int, group_size: int, device: str, dtype: str, as_json: bool) -> None:
+    """Time DCI through generate and through vlmkit, and print the ratio."""
+    figures = compare(model, labels=labels, images=images, group_size=group_size, device=device, dtype=dtype)
+    click.echo(json.dumps(figures, indent=1) if as_json else report(figures))
 
 
 if __name__ == "__main__":

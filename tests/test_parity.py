@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -12,7 +13,7 @@ from attrs import evolve
 from vlmkit.errors import BackendError
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import RECIPES, small_checkpoint
-from vlmkit.testing.parity import measure, model_names
+from vlmkit.testing.parity import READOUTS, measure, model_names
 from vlmkit.testing.situations import SITUATIONS
 
 BUILDER = Builder(PluginHost.load().registry)
@@ -110,3 +111,9 @@ def test_a_situation_that_does_not_come_about_is_an_error():
     roomy = evolve(situation("tree larger than the token budget"), ask=situation("one image").ask)  # 12 short options
     with pytest.raises(BackendError, match="did not come about"):
         measure("qwen3_vl", BUILDER, device="cpu", dtype="float32", tolerance=1e-4, situations=[roomy])
+
+
+def test_the_page_shows_every_type_that_can_be_made():
+    page = (Path(__file__).parents[1] / "docs" / "parity.md").read_text(encoding="utf-8")
+    for model in model_names():
+        assert page.count(f"| {model} |") == len(READOUTS), "write it anew: see CONTRIBUTING.md"

@@ -65,7 +65,7 @@ def setting(device: str | None) -> str:
     """Say when, on what and with which versions something is measured."""
     chosen = Checkpoint("", device).torch_device
     machine = platform.processor() or platform.machine()
-    threads = f"{machine}, {torch.get_num_threads()} threads"
+    threads = f"{machine}, threads: {torch.get_num_threads()}"
     on = f"{torch.cuda.get_device_name(chosen)}, {threads}" if chosen.type == "cuda" else threads
     return f"{date.today()}, {on}; {', '.join(f'{name} {version}' for name, version in versions().items())}"
 
