@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-slow wheel clean
+.PHONY: demo test check test-slow gpu wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
@@ -13,6 +13,9 @@ test: $(VENV)/.installed check
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+gpu: $(VENV)/.installed
+	$(BIN)/python benchmarks/gpu.py
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -12,41 +12,20 @@ from __future__ import annotations
 import itertools
 import json
 import platform
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import click
 import torch
 from attrs import define, field
 
-from vlmkit import Engine, Example, Query
+from vlmkit import Engine, Example
+from vlmkit.testing.plain import Plain
 from vlmkit_adapters.qwen import qwen
 from vlmkit_adapters.tiny import CHECKPOINT
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_strategies.dci import DCI
-
-
-class Generate:
-    """The published way: one prompt, one ``generate`` call, batch size 1."""
-
-    def __init__(self, model: str, dtype: str) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        self.processor: Any = AutoProcessor.from_pretrained(model)
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=getattr(torch, dtype)).eval()
-
-    def answer(self, query: Query, *, max_tokens: int = 16) -> str:
-        """Return the greedy reply to one query."""
-        content = [{"type": "image"} for _ in query.images] + [{"type": "text", "text": query.text}]
-        prompt = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-        inputs = self.processor(text=[prompt], images=[image.pixels for image in query.images], return_tensors="pt")
-        reply = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        text: str = self.processor.tokenizer.decode(reply[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return text
 
 
 @define
@@ -90,10 +69,32 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-def measure(model: str, dtype: str, data: Glyphs, group_size: int, in_flight: int) -> Tally:
-    """Let both sides answer about all images but the first block, which warms them up."""
-    plain = Generate(model, dtype)
-    backend = qwen(model, device="cpu", dtype=dtype)
+def compare(
+    model: str,
+    *,
+    labels: int,
+    images: int,
+    group_size: int = 20,
+    in_flight: int = 8,
+    device: str | None = "cpu",
+    dtype: str = "float32",
+    max_tokens: int = 16,
+) -> dict[str, Any]:
+    """Let both sides answer about all images but the first block, which warms them up, and return the figures.
+
+    Args:
+        model: Qwen-VL directory.
+        labels: Number of glyph labels, 2 to 1,000.
+        images: Images timed.
+        group_size: Labels in a question.
+        in_flight: Images that vlmkit works on at a time: a block.
+        device: Device of both sides.
+        dtype: Precision of both sides.
+        max_tokens: Longest reply of ``generate``, in tokens.
+    """
+    data = Glyphs(labels=labels, images=images + in_flight)
+    plain = Plain(model, device, dtype)
+    backend = qwen(model, device=device, dtype=dtype)
     engine = Engine(DCI(group_size=group_size), backend, in_flight=in_flight, keep_exchanges=True)
     tally = Tally()
     for index, block in enumerate(batched(data, in_flight)):
@@ -103,10 +104,10 @@ def measure(model: str, dtype: str, data: Glyphs, group_size: int, in_flight: in
                 raise one.error
         exchanges = [exchange for one in solved for exchange in one.exchanges]
         if index == 0:
-            plain.answer(exchanges[0].query)
+            plain.generate(exchanges[0].query, max_tokens)
             continue
         took_plain, replies = seconds(
-            lambda exchanges=exchanges: [plain.answer(exchange.query) for exchange in exchanges]
+            lambda exchanges=exchanges: [plain.generate(exchange.query, max_tokens) for exchange in exchanges]
         )
         tally.vlmkit.append(took)
         tally.generate.append(took_plain)
@@ -114,7 +115,22 @@ def measure(model: str, dtype: str, data: Glyphs, group_size: int, in_flight: in
         tally.right += sum(one.prediction.label == one.example.target for one in solved)
         tally.asked += len(exchanges)
         tally.agreed += sum(exchange.answer.choice == reply for exchange, reply in zip(exchanges, replies, strict=True))
-    return tally
+    return tally.figures()
+
+
+def report(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the figures of several precisions as a table."""
+    lines = [
+        "           questions   generate     vlmkit          same",
+        "           an image    s/image     s/image   ratio  choice",
+    ]
+    for dtype, one in figures.items():
+        side = one["seconds_per_image"]
+        lines.append(
+            f"{dtype:10} {one['queries_per_image']:8.0f} {side['generate']:10.3f} {side['vlmkit']:11.3f} "
+            f"{one['ratio']:6.1f}x {one['same_choice']:7.1%}"
+        )
+    return "\n".join(lines)
 
 
 def batched(data: Iterable[Example], size: int) -> Iterator[list[Example]]:
@@ -130,38 +146,30 @@ def batched(data: Iterable[Example], size: int) -> Iterator[list[Example]]:
 @click.option("--images", default=16, show_default=True, help="Images timed, after one block for warm-up.")
 @click.option("--in-flight", default=8, show_default=True, help="Images that vlmkit works on at a time: a block.")
 @click.option("--group-size", default=20, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="Device of both sides.")
 @click.option(
     "--dtype", "dtypes", multiple=True, default=("float32", "bfloat16"), show_default=True, help="Precision of both."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
-    model: str, labels: int, images: int, in_flight: int, group_size: int, dtypes: tuple[str, ...], as_json: bool
+    model: str,
+    labels: int,
+    images: int,
+    in_flight: int,
+    group_size: int,
+    device: str,
+    dtypes: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Time DCI through generate and through vlmkit, and print the ratio."""
-    data = Glyphs(labels=labels, images=images + in_flight)
-    figures = {
-        "labels": labels,
-        "images": images,
-        "in_flight": in_flight,
-        "group_size": group_size,
-        "threads": torch.get_num_threads(),
-        "machine": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
-        **{dtype: measure(model, dtype, data, group_size, in_flight).figures() for dtype in dtypes},
-    }
+    asked = {"labels": labels, "images": images, "group_size": group_size, "in_flight": in_flight, "device": device}
+    figures = {dtype: compare(model, **asked, dtype=dtype) for dtype in dtypes}
     if as_json:
-        json.dump(figures, sys.stdout, indent=1)
+        setting = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+        click.echo(json.dumps({**asked, **setting, "torch": torch.__version__, **figures}, indent=1))
         return
-    click.echo(f"{labels:,} labels in groups of {group_size}, {images} images, {figures['threads']} threads")
-    click.echo("           questions   generate     vlmkit          same")
-    click.echo("           an image    s/image     s/image   ratio  choice")
-    for dtype in dtypes:
-        one = figures[dtype]
-        side = one["seconds_per_image"]
-        click.echo(
-            f"{dtype:10} {one['queries_per_image']:8.0f} {side['generate']:10.3f} {side['vlmkit']:11.3f} "
-            f"{one['ratio']:6.1f}x {one['same_choice']:7.1%}"
-        )
+    click.echo(f"{labels:,} labels in groups of {group_size}, {images} images, {torch.get_num_threads()} threads")
+    click.echo(report(figures))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-def run(name: str, *arguments: str) -> str:
+def run(name: str, *arguments: str, **variables: str) -> str:
     command = [sys.executable, str(BENCHMARKS / name), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
 
 def test_dci_against_generate():
@@ -32,3 +34,17 @@ def test_tiny_curve():
         "`dci:group_size=20`",
         "`dci:policy=paper,group_size=20`",
     ]
+
+
+def test_gpu_report_goes_the_same_way_on_the_cpu(tmp_path):
+    scale = ("--dtype", "float32", "--size", "small", "--labels", "25", "--images", "1", "--in-flight", "1")
+    run("gpu.py", "internvl", "--device", "cpu", *scale, "--output", str(tmp_path))
+    (page,) = tmp_path.glob("*-cpu.md")
+    report = page.read_text(encoding="utf-8")
+    for wanted in ("all within 0.0001 nats", "| internvl |", "questions", "skipped in", "transformers"):
+        assert wanted in report
+    assert report.count("ratio") == 2
+
+
+def test_gpu_without_a_device_says_so_and_succeeds():
+    assert run("gpu.py", CUDA_VISIBLE_DEVICES="") == "no CUDA device here: nothing measured\n"

@@ -52,6 +52,10 @@ def test_adapters_keep_the_contract_on_small_models(model_type, tmp_path):
     check_backend(build_backend(str(directory), BUILDER, device="cpu", dtype="float32"))
 
 
+def test_the_embedded_model_keeps_the_contract():
+    check_backend(build_backend("tiny", BUILDER, device="cpu", dtype="float32"))
+
+
 def test_suites_need_neither_a_test_framework_nor_torch():
     code = "import sys, vlmkit.testing; print({'pytest', 'hypothesis', 'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

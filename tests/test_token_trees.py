@@ -17,6 +17,7 @@ from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import RECIPES, small_checkpoint
+from vlmkit.testing.plain import Plain
 from vlmkit.tokentree import Checkpoint, HuggingFaceFamily, Limits, TokenTreeBackend
 from vlmkit_adapters.llama import llama
 from vlmkit_adapters.mllama import MllamaFamily
@@ -73,50 +74,6 @@ def questions(images: Sequence[Image], seed: int = 0) -> list[Choose]:
     return [Choose((image,), rng.sample(LABELS, rng.randint(2, 8))) for image in images for _ in range(3)]
 
 
-class Plain:
-    """The slow, obvious way: one full forward for each option."""
-
-    def __init__(self, directory):
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        self.model = AutoModelForImageTextToText.from_pretrained(directory, dtype=torch.float32).eval()
-        self.processor = AutoProcessor.from_pretrained(directory)
-
-    def inputs(self, query):
-        content = [{"type": "image"}] * len(query.images) + [{"type": "text", "text": getattr(query, "text", "")}]
-        prompt = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-        images = [[image.pixels for image in query.images]] if query.images else None
-        return prompt, self.processor(text=[prompt], images=images, return_tensors="pt").to(torch.float32)
-
-    def token_log_probs(self, query, text: str, *, end: bool = False) -> list[float]:
-        _, inputs = self.inputs(query)
-        target = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-        target += [self.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")] if end else []
-        start = inputs["input_ids"].shape[1]
-        added = torch.tensor([target])
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], added], 1)
-        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        for kind in {"mm_token_type_ids", "token_type_ids"} & set(inputs):
-            inputs[kind] = torch.cat([inputs[kind], torch.zeros_like(added)], 1)
-        if "cross_attention_mask" in inputs:
-            seen = inputs["cross_attention_mask"]
-            inputs["cross_attention_mask"] = torch.cat([seen, *[seen[:, -1:]] * len(target)], 1)
-        with torch.inference_mode():
-            log_probs = self.model(**inputs).logits[0].log_softmax(-1)
-        return [float(log_probs[start - 1 + i, token]) for i, token in enumerate(target)]
-
-    def visual_tokens(self, image: Image) -> int:
-        grid = self.processor.image_processor(images=[image.pixels], return_tensors="pt")["image_grid_thw"]
-        return int(grid.prod()) // self.processor.image_processor.merge_size**2
-
-    def generate(self, query, max_tokens: int) -> str:
-        _, inputs = self.inputs(query)
-        out = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        return self.processor.tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-
-
 def begins_another(name: str, query: Choose) -> bool:
     return any(other.name != name and other.name.startswith(name) for other in query.options)
 
@@ -134,7 +91,7 @@ def test_likelihood_equals_plain_forwards(checkpoint):
         ]
         assert_close(ballot.log_probs, expected)
         assert ballot.choice == query.options[int(np.argmax(expected))].name
-        assert ballot.prompt == plain.inputs(query)[0]
+        assert ballot.prompt == plain.prompt(query)
 
 
 def test_what_a_picture_shows_changes_the_scores(checkpoint):
@@ -286,7 +243,8 @@ def test_tokens_forwarded_are_those_of_the_trie(qwen3):
             prefixes |= {(query.images[0], *needed[:length]) for length in range(1, len(needed) + 1)}
     for image in {query.images[0] for query in queries}:
         # The prompt has one placeholder where the model sees many visual tokens.
-        visual += Plain(qwen3).visual_tokens(image) - 1
+        ids = Plain(qwen3).inputs(Choose((image,), LABELS[:1]))["input_ids"]
+        visual += int((ids == family.image_token).sum()) - 1
     spent = sum((ballot.usage.tokens for ballot in ballots), Tokens())
     assert spent.trunk + spent.branch == pytest.approx(len(prefixes) + visual, rel=0.02)
 

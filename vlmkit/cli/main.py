@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "ls": "vlmkit.cli.ls:ls",
         "plugins": "vlmkit.cli.plugins:plugins",
         "doctor": "vlmkit.cli.doctor:doctor",
+        "parity": "vlmkit.cli.parity:parity",
     }
 )
 """The core's commands, imported when they are asked for."""

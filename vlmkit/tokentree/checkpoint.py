@@ -105,7 +105,7 @@ class Checkpoint:
             keep_freed_memory()
         model: torch.nn.Module
         try:
-            with _quiet():
+            with quiet():
                 model, found = AutoModelForImageTextToText.from_pretrained(
                     self.model,
                     dtype=self.torch_dtype,
@@ -175,7 +175,7 @@ def weights_digest(directory: Path) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' own bar and report off the terminal, where the run's bar is."""
     from transformers.utils import logging
 

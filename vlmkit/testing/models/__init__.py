@@ -12,8 +12,11 @@ from vlmkit.testing.models.gemma import gemma3
 from vlmkit.testing.models.intern import internvl
 from vlmkit.testing.models.llama import llama4, mllama
 from vlmkit.testing.models.llava import llava_onevision
-from vlmkit.testing.models.parts import END_OF_TURN, Recipe
+from vlmkit.testing.models.parts import END_OF_TURN, Recipe, chat_template, text_config, tokenizer
 from vlmkit.testing.models.qwen import QWEN
+from vlmkit.tokentree.checkpoint import quiet
+
+__all__ = ["RECIPES", "Recipe", "chat_template", "small_checkpoint", "text_config", "tokenizer"]
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -28,22 +31,28 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 """How to make each checkpoint type."""
 
 
-def small_checkpoint(model_type: str, directory: Path, *, seed: int = 0) -> Path:
-    """Write a random checkpoint of that type and return its directory, ready for ``AutoModelForImageTextToText``.
+def small_checkpoint(recipe: str | Recipe, directory: Path, *, seed: int = 0) -> Path:
+    """Write a random checkpoint and return its directory, ready for ``AutoModelForImageTextToText``.
+
+    Args:
+        recipe: One of ``RECIPES`` by its name, or a function that makes a model and its processor.
+        directory: Where to write it.
+        seed: Seed of the weights.
 
     Raises:
-        KeyError: No recipe for that type; see ``RECIPES``.
+        KeyError: No recipe of that name.
     """
     torch.manual_seed(seed)
-    model, processor = RECIPES[model_type]()
+    model, processor = (RECIPES[recipe] if isinstance(recipe, str) else recipe)()
     # Fresh models are so nearly uniform that a wrong score would pass for a right one.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" not in name:
                 parameter.mul_(4.0)
-    tokenizer = processor.tokenizer
-    model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END_OF_TURN)]
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(directory)
+    tokens = processor.tokenizer
+    model.generation_config.eos_token_id = [tokens.eos_token_id, tokens.convert_tokens_to_ids(END_OF_TURN)]
+    model.generation_config.pad_token_id = tokens.pad_token_id
+    with quiet():
+        model.save_pretrained(directory)
     processor.save_pretrained(directory)
     return directory
