@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from vlmkit import Letter
+from vlmkit.data.images import open_image
+from vlmkit.engine.models import build_backend
 from vlmkit.errors import BackendError
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import RECIPES, small_checkpoint
 from vlmkit.testing.parity import READOUTS, measure, model_names
-from vlmkit.testing.situations import SITUATIONS
+from vlmkit.testing.plain import Plain
+from vlmkit.testing.situations import SITUATIONS, write_pictures
 
 BUILDER = Builder(PluginHost.load().registry)
 
@@ -98,7 +102,7 @@ def test_wrong_requests_get_one_line(vlmkit_here, arguments, message):
 def test_lower_precision_has_its_own_tolerance(vlmkit_here):
     done = vlmkit_here("parity", "internvl", "--dtype", "float16", "--device", "cpu", "--json")
     found = json.loads(done.stdout)
-    assert found["tolerance"] == 0.06
+    assert found["tolerance"] == 0.1
     assert done.returncode == 0
     assert max(one["difference"] for one in found["results"]) > 1e-4
 
@@ -107,10 +111,21 @@ def test_every_type_that_can_be_made_is_compared():
     assert set(model_names()) == {*RECIPES, "tiny"}
 
 
-def test_a_situation_that_does_not_come_about_is_an_error():
-    roomy = evolve(situation("tree larger than the token budget"), ask=situation("one image").ask)  # 12 short options
-    with pytest.raises(BackendError, match="did not come about"):
+def test_a_tree_that_fits_the_budget_is_no_test_of_it():
+    tall = situation("tree larger than the token budget")
+    roomy = evolve(tall, ask=situation("one image").ask, budget=100_000)
+    with pytest.raises(BackendError, match="are not more than 100000"):
         measure("qwen3_vl", BUILDER, device="cpu", dtype="float32", tolerance=1e-4, situations=[roomy])
+
+
+def test_the_trunk_is_longer_than_the_window(tmp_path):
+    directory = small_checkpoint("gemma3", tmp_path / "model")
+    images = [open_image(path) for path in write_pictures(tmp_path)]
+    plain = Plain(directory)
+    queries = situation("trunk longer than the window").questions(images, plain, Letter())
+    backend = build_backend(str(directory), BUILDER, device="cpu", dtype="float32")
+    trunk = sum(ballot.usage.tokens.trunk for ballot in backend.answer(queries))
+    assert trunk == plain.shared_tokens(*queries) > plain.window == 16
 
 
 def test_the_page_shows_every_type_that_can_be_made():

@@ -25,11 +25,10 @@ from vlmkit.testing.situations import SITUATIONS, Situation, write_pictures
 from vlmkit.tokentree import Limits
 from vlmkit.types import Ballot, Capability, Choose, Failed, Letter, Likelihood, Readout
 
-TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "bfloat16": 0.5, "float16": 0.06})
+TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1})
 """Largest difference between two log-probabilities that counts as rounding, in nats, by precision.
 
-The small models and ``tiny`` differ by 2e-5 in float32 and by 0.2 in bfloat16, and deeper ones round more often.
-float16 has three bits more than bfloat16, so an eighth.
+The small models and ``tiny`` differ by 2e-5 in float32, 0.2 in bfloat16 and 0.04 in float16; deeper ones round more.
 """
 
 READOUTS: Mapping[str, Readout] = MappingProxyType({"likelihood": Likelihood(), "letter": Letter()})
@@ -112,7 +111,7 @@ def measure(
             for situation in situations
         ]
         # The backend is closed before the plain model loads: memory need not hold both.
-        answered = _answered(backend, plain, [(situation, queries) for _, situation, queries in asked])
+        answered = _answered(backend, [(situation, queries) for _, situation, queries in asked])
         return [
             _compared(Parity(model, readout, situation.name), queries, ballots, plain, tolerance)
             for (readout, situation, queries), ballots in zip(asked, answered, strict=True)
@@ -137,7 +136,7 @@ def _located(model: str, builder: Builder, folder: Path) -> tuple[str, str]:
 
 
 def _answered(
-    opened: Callable[[], Backend], plain: Plain, asked: Sequence[tuple[Situation, Sequence[Choose]]]
+    opened: Callable[[], Backend], asked: Sequence[tuple[Situation, Sequence[Choose]]]
 ) -> list[Sequence[Ballot]]:
     """Return the ballots of every situation; none for questions that the backend cannot take."""
     ballots: list[Sequence[Ballot]] = [()] * len(asked)
@@ -148,8 +147,9 @@ def _answered(
             for index, (situation, queries) in enumerate(asked):
                 if situation.budget == budget and _can_take(backend, queries):
                     ballots[index] = _ballots(backend, queries)
-                    if not situation.reached(ballots[index], plain):
-                        raise BackendError(f"situation {situation.name!r} did not come about")
+                    tokens = sum(ballot.usage.tokens.branch for ballot in ballots[index])
+                    if budget is not None and tokens <= budget:
+                        raise BackendError(f"{situation.name}: {tokens} tokens are not more than {budget}")
     return ballots
 
 
