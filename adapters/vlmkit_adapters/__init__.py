@@ -30,6 +30,12 @@ def vlmkit_register(registry: Registry) -> None:
         summary="LLaVA-OneVision, on token trees",
         model_types=("llava_onevision",),
     )
+    registry.adapter(
+        "generic",
+        "vlmkit_adapters.generic:generic",
+        summary="Any other vision-language checkpoint of transformers, on forked caches",
+        model_types=("*",),
+    )
     registry.adapter("tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs")
     registry.adapter(
         "openai",

@@ -73,8 +73,42 @@ class Checkpoint:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         }
 
-    def load_model(self) -> torch.nn.Module:
-        """Load the weights, from safetensors only, with tree attention in the language model.
+    def check_reads_images(self) -> None:
+        """Make sure, from the configuration alone, that transformers can load this as a vision-language model.
+
+        Raises:
+            ModelError: It cannot, or the configuration cannot be had.
+        """
+        from transformers import PreTrainedConfig, __version__
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+        from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+        try:
+            config, _ = PreTrainedConfig.get_config_dict(self.model, revision=self.revision)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"the config.json of model {self.model} cannot be had ({_first_line(error)})",
+                hint="give a hub id or the directory that save_pretrained() wrote",
+            ) from error
+        model_type = config.get("model_type")
+        own_code = "AutoModelForImageTextToText" in (config.get("auto_map") or ())
+        if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES or (own_code and self.trust_remote_code):
+            return
+        if model_type in CONFIG_MAPPING_NAMES:
+            raise ModelError(
+                f"model_type {model_type!r} of {self.model} takes no images and text together",
+                hint="use a vision-language checkpoint",
+            )
+        raise ModelError(
+            f"transformers {__version__} does not know model_type {model_type!r} of {self.model}",
+            hint="add --trust-remote-code if you trust its own code" if own_code else "upgrade transformers",
+        )
+
+    def load_model(self, *, trees: bool) -> torch.nn.Module:
+        """Load the weights, from safetensors only.
+
+        Args:
+            trees: Whether the language model gets tree attention, or whatever attention is its default.
 
         Raises:
             ModelError: They cannot be loaded, or some are missing or of another shape than the configuration says.
@@ -82,15 +116,16 @@ class Checkpoint:
         from transformers import AutoModelForImageTextToText
 
         register_attention()
+        attention = {"attn_implementation": {"text_config": ATTENTION, "vision_config": "sdpa"}} if trees else {}
         model: torch.nn.Module
         try:
             with _quiet():
                 model, found = AutoModelForImageTextToText.from_pretrained(
                     self.model,
                     dtype=self.torch_dtype,
-                    attn_implementation={"text_config": ATTENTION, "vision_config": "sdpa"},
                     use_safetensors=True,
                     output_loading_info=True,
+                    **attention,
                     **self._options,
                 )
             model.to(self.torch_device)  # which may be too small for it

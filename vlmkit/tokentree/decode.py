@@ -8,7 +8,8 @@ import torch
 from attrs import define, field, frozen
 
 from vlmkit.tokentree.attention import KV
-from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.bill import Bill
+from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.packing import Packed, Row
 from vlmkit.tokentree.trunks import Trunk
 from vlmkit.types import Tokens, Usage

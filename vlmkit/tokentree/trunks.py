@@ -8,7 +8,8 @@ import torch
 from attrs import define, evolve, field, frozen
 
 from vlmkit.tokentree.attention import KV
-from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.bill import Bill
+from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.memory import Memory
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
