@@ -1,4 +1,4 @@
-"""Token-tree scores against plain full forwards of the same checkpoint through transformers, one option at a time."""
+"""Token trees: budgets, memories and counts; that the scores are right is in ``test_parity.py``."""
 
 from __future__ import annotations
 
@@ -6,32 +6,18 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
-from attrs import evolve
 
-from vlmkit import Choose, Generate, Image, Label, Letter, Likelihood, Reply, Tokens
+from vlmkit import Choose, Label, Tokens
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.testing.models import RECIPES, small_checkpoint
+from vlmkit.testing.models import small_checkpoint
+from vlmkit.testing.plain import LABELS, PlainModel, begins_another, noise, questions
 from vlmkit.tokentree import Checkpoint, HuggingFaceFamily, Limits, TokenTreeBackend
-from vlmkit_adapters.tiny import CHECKPOINT
 
 TOLERANCE = 1e-4
 """Largest difference in log-probability, float32, nats."""
-
-LABELS = [
-    Label(name)
-    for name in ("cat", "cat flea", "cat flea bite", "dog", "oak tree", "red oak", "Ärger, groß", "bus stop", "x")
-]
-
-
-@pytest.fixture(scope="module", params=[*sorted(RECIPES), "tiny"])
-def checkpoint(request, tmp_path_factory):
-    if request.param == "tiny":
-        return CHECKPOINT
-    return small_checkpoint(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -48,128 +34,13 @@ def backend_of(directory) -> TokenTreeBackend:
     return build_backend(str(directory), Builder(PluginHost.load().registry))
 
 
-def pictures(count: int, seed: int = 0) -> list[Image]:
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(60, 140, (count, 2))
-    return [Image(PIL.Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype=np.uint8))) for h, w in sizes]
-
-
-def questions(images: Sequence[Image], seed: int = 0) -> list[Choose]:
-    rng = random.Random(seed)
-    return [Choose((image,), rng.sample(LABELS, rng.randint(2, 8))) for image in images for _ in range(3)]
-
-
-class Plain:
-    """The slow, obvious way: one full forward for each option."""
-
-    def __init__(self, directory):
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        self.model = AutoModelForImageTextToText.from_pretrained(directory, dtype=torch.float32).eval()
-        self.processor = AutoProcessor.from_pretrained(directory)
-
-    def inputs(self, query):
-        content = [{"type": "image"}] * len(query.images) + [{"type": "text", "text": getattr(query, "text", "")}]
-        prompt = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-        images = [[image.pixels for image in query.images]] if query.images else None
-        return prompt, self.processor(text=[prompt], images=images, return_tensors="pt")
-
-    def token_log_probs(self, query, text: str, *, end: bool = False) -> list[float]:
-        _, inputs = self.inputs(query)
-        target = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-        target += [self.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")] if end else []
-        start = inputs["input_ids"].shape[1]
-        added = torch.tensor([target])
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], added], 1)
-        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        for kind in {"mm_token_type_ids", "token_type_ids"} & set(inputs):
-            inputs[kind] = torch.cat([inputs[kind], torch.zeros_like(added)], 1)
-        with torch.inference_mode():
-            log_probs = self.model(**inputs).logits[0].log_softmax(-1)
-        return [float(log_probs[start - 1 + i, token]) for i, token in enumerate(target)]
-
-    def visual_tokens(self, image: Image) -> int:
-        grid = self.processor.image_processor(images=[image.pixels], return_tensors="pt")["image_grid_thw"]
-        return int(grid.prod()) // self.processor.image_processor.merge_size**2
-
-    def generate(self, query, max_tokens: int) -> str:
-        _, inputs = self.inputs(query)
-        out = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        return self.processor.tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-
-
-def begins_another(name: str, query: Choose) -> bool:
-    return any(other.name != name and other.name.startswith(name) for other in query.options)
-
-
 def assert_close(got: Sequence[float], expected: Sequence[float]) -> None:
     assert np.max(np.abs(np.subtract(got, expected))) < TOLERANCE
-
-
-def test_likelihood_equals_plain_forwards(checkpoint):
-    plain, queries = Plain(checkpoint), questions(pictures(3))
-    for query, ballot in zip(queries, backend_of(checkpoint).answer(queries), strict=True):
-        expected = [
-            sum(plain.token_log_probs(query, option.name, end=begins_another(option.name, query)))
-            for option in query.options
-        ]
-        assert_close(ballot.log_probs, expected)
-        assert ballot.choice == query.options[int(np.argmax(expected))].name
-        assert ballot.prompt == plain.inputs(query)[0]
-
-
-def test_what_a_picture_shows_changes_the_scores(checkpoint):
-    one, other = (
-        ballot.log_probs for ballot in backend_of(checkpoint).answer([Choose((i,), LABELS) for i in pictures(2)])
-    )
-    assert np.max(np.abs(np.subtract(one, other))) > 100 * TOLERANCE
-
-
-def test_normalisations_letters_none_and_several_images_equal_plain_forwards(checkpoint):
-    plain, backend = Plain(checkpoint), backend_of(checkpoint)
-    one, two = pictures(2)
-    base = Choose((one, two), LABELS)
-    mean, first, letter, none = backend.answer(
-        [
-            evolve(base, readout=Likelihood(normalise="mean", end="always")),
-            evolve(base, readout=Likelihood(normalise="first")),
-            evolve(base, readout=Letter()),
-            evolve(base, allow_none=True, readout=Likelihood(end="never")),
-        ]
-    )
-    names = [label.name for label in LABELS]
-    assert_close(mean.log_probs, [np.mean(plain.token_log_probs(base, name, end=True)) for name in names])
-    assert_close(first.log_probs, [plain.token_log_probs(base, name)[0] for name in names])
-    lettered = evolve(base, readout=Letter())
-    assert_close(letter.log_probs, [plain.token_log_probs(lettered, chr(65 + i))[0] for i in range(len(names))])
-    offered = evolve(base, allow_none=True)
-    assert_close(none.log_probs, [sum(plain.token_log_probs(offered, name)) for name in names])
-    assert_close([none.none_log_prob], [sum(plain.token_log_probs(offered, "None"))])
-
-
-def test_greedy_text_equals_generate(checkpoint):
-    plain, backend = Plain(checkpoint), backend_of(checkpoint)
-    images = pictures(3)
-    queries = [Choose((image,), LABELS, readout=Reply(max_tokens=6)) for image in images]
-    queries.append(Generate(tuple(images), "What differs?", max_tokens=9))
-    queries.append(Generate((), "No image at all", max_tokens=4))
-    limits = [6, 6, 6, 9, 4]
-    for query, answer, limit in zip(queries, backend.answer(queries), limits, strict=True):
-        reply = answer.text if isinstance(query, Generate) else answer.reply
-        assert reply == plain.generate(query, limit)
 
 
 def scores(backend: TokenTreeBackend, queries: Sequence[Choose], size: int) -> list[float]:
     chunks = [queries[start : start + size] for start in range(0, len(queries), size)]
     return [score for chunk in chunks for ballot in backend.answer(chunk) for score in ballot.log_probs]
-
-
-@pytest.mark.parametrize("size", [1, 3, 17])
-def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
-    queries = questions(pictures(6))
-    assert_close(scores(backend_of(checkpoint), queries, size), scores(backend_of(checkpoint), queries, len(queries)))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +50,7 @@ def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
 )
 @pytest.mark.parametrize("family", ["qwen3", "gemma3"])
 def test_budgets_never_change_a_score(family, limits, request):
-    directory, queries = request.getfixturevalue(family), questions(pictures(3))
+    directory, queries = request.getfixturevalue(family), questions(noise(3))
     tight, roomy = backend_of(directory), backend_of(directory)
     tight.limits = limits
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
@@ -190,12 +61,12 @@ def test_long_label_lists_are_scored_exactly_in_segments(family, request):
     directory = request.getfixturevalue(family)
     rng = random.Random(1)
     labels = [Label(f"{rng.choice('abcdefgh')}{rng.choice('xyz')} {index}") for index in range(700)]
-    image, other = pictures(2)
+    image, other = noise(2)
     flat = Choose((image,), labels)
     # Two orders of one long list share no more than the fixed words: their stems are longer than a row.
     turned = Choose((image,), labels[::-1])
     together = backend_of(directory).answer([flat, turned, Choose((other,), LABELS)])
-    plain = Plain(directory)
+    plain = PlainModel(directory)
     for ballot, query in zip(together, (flat, turned), strict=False):
         picked = rng.sample(range(700), 3)
         expected = [
@@ -211,7 +82,7 @@ def test_no_question_gives_no_answer(qwen3):
 
 def test_second_round_reuses_trunk_and_features(qwen3):
     backend = backend_of(qwen3)
-    (image,) = pictures(1)
+    (image,) = noise(1)
     first = backend.answer([Choose((image,), LABELS[:4]), Choose((image,), LABELS[4:])])
     second = backend.answer([Choose((image,), LABELS[2:6])])
     assert sum(ballot.usage.images_encoded for ballot in first) == 1
@@ -222,7 +93,7 @@ def test_second_round_reuses_trunk_and_features(qwen3):
 
 def test_tokens_forwarded_are_those_of_the_trie(qwen3):
     """The trie that was asked for, counted as the set of all prefixes that any candidate's score needs."""
-    backend, queries = backend_of(qwen3), questions(pictures(4))
+    backend, queries = backend_of(qwen3), questions(noise(4))
     ballots = backend.answer(queries)
     family = HuggingFaceFamily(Checkpoint(str(qwen3)))
     prefixes, visual = set(), 0
@@ -232,15 +103,17 @@ def test_tokens_forwarded_are_those_of_the_trie(qwen3):
             (name,) = family.tokenize([option.name])
             needed = [*prompt, *(name if begins_another(option.name, query) else name[:-1])]
             prefixes |= {(query.images[0], *needed[:length]) for length in range(1, len(needed) + 1)}
-    for image in {query.images[0] for query in queries}:
+    plain = PlainModel(qwen3)
+    for query in {query.images: query for query in queries}.values():
         # The prompt has one placeholder where the model sees many visual tokens.
-        visual += Plain(qwen3).visual_tokens(image) - 1
+        prompt, inputs = plain.inputs(query)
+        visual += inputs["input_ids"].shape[1] - len(family.tokenize([prompt])[0])
     spent = sum((ballot.usage.tokens for ballot in ballots), Tokens())
     assert spent.trunk + spent.branch == pytest.approx(len(prefixes) + visual, rel=0.02)
 
 
 def test_running_out_of_memory_halves_the_budget_and_goes_on(qwen3, caplog):
-    queries = questions(pictures(3))
+    queries = questions(noise(3))
     expected = scores(backend_of(qwen3), queries, len(queries))
     backend = backend_of(qwen3)
     load = backend.load

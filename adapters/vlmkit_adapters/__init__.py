@@ -19,6 +19,12 @@ def vlmkit_register(registry: Registry) -> None:
         model_types=("gemma3",),
     )
     registry.adapter(
+        "gemma4",
+        "vlmkit_adapters.gemma:gemma4",
+        summary="Gemma 4, on token trees",
+        model_types=("gemma4",),
+    )
+    registry.adapter(
         "intern",
         "vlmkit_adapters.intern:intern",
         summary="InternVL3 and later in their -hf form, on token trees",

@@ -109,7 +109,7 @@ class ForkingModel(ChatModel):
             unlike, reason = float("inf"), f"{type(error).__name__}: {error}"
         else:
             reason = f"logits differ by {unlike:.1%}"
-        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.05
         if unlike <= tolerance:
             return forks
         log.warning("the cache of %s cannot be forked (%s): every question runs in full", self.checkpoint.model, reason)

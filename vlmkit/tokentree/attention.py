@@ -68,17 +68,24 @@ class Bucket:
     real: torch.Tensor
     query_places: torch.Tensor
     key_places: torch.Tensor
-    _windowed: dict[int, torch.Tensor] = field(factory=dict, init=False)
+    _windowed: dict[tuple[int | None, bool], torch.Tensor] = field(factory=dict, init=False)
 
-    def within(self, window: int | None) -> torch.Tensor | None:
-        """Return the mask where a query sees only keys fewer than ``window`` tokens behind it, or all of them."""
-        if window is None:
+    def within(self, window: int | None, *, ahead: bool = True) -> torch.Tensor | None:
+        """Return the mask where a query sees only keys fewer than ``window`` tokens behind it, or all of them.
+
+        Args:
+            window: How many tokens back, the query's own included; None for all.
+            ahead: Whether images that see ahead do so.
+        """
+        if window is None and (ahead or self.mask is None):
             return self.mask
-        if window not in self._windowed:
+        if (window, ahead) not in self._windowed:
             queries, keys = self.query_places[:, None, :, None], self.key_places[:, None, None, :]
-            seen = keys <= queries if self.mask is None else self.mask
-            self._windowed[window] = seen & (keys > queries - window)
-        return self._windowed[window]
+            seen = keys <= queries
+            if self.mask is not None:
+                seen = self.mask if ahead else self.mask & seen
+            self._windowed[window, ahead] = seen if window is None else seen & (keys > queries - window)
+        return self._windowed[window, ahead]
 
 
 @define(eq=False)
@@ -90,12 +97,14 @@ class Layout:
         buckets: All rows.
         capture: Whether keys and values of the packed tokens are kept in ``captured``.
         captured: For every layer the pair of keys and values, each [H, T, D].
+        ahead_everywhere: Whether images that see ahead do so in every layer, or in those with a window alone.
     """
 
     pasts: Sequence[KV]
     buckets: Sequence[Bucket]
     capture: bool = False
     captured: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(factory=dict)
+    ahead_everywhere: bool = True
 
     def cut(self, start: int, stop: int) -> KV:
         """Copy a span out of the captured layers, so that the rest of the forward can be freed."""
@@ -152,7 +161,7 @@ def tree_attention(
             query[:, bucket.queries].transpose(0, 1),
             keys[:, bucket.keys].transpose(0, 1),
             values[:, bucket.keys].transpose(0, 1),
-            bucket.within(sliding_window),
+            bucket.within(sliding_window, ahead=layout.ahead_everywhere or sliding_window is not None),
             scaling,
         )
         attended[:, bucket.queries[bucket.real]] = out.transpose(0, 1)[:, bucket.real]

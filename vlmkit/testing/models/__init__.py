@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import torch
 
-from vlmkit.testing.models.gemma import gemma3
+from vlmkit.testing.models.gemma import gemma3, gemma4
 from vlmkit.testing.models.idefics import idefics3
 from vlmkit.testing.models.intern import internvl
 from vlmkit.testing.models.llava import llava_onevision
@@ -16,7 +16,14 @@ from vlmkit.testing.models.parts import END_OF_TURN, Recipe
 from vlmkit.testing.models.qwen import QWEN
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {**QWEN, "gemma3": gemma3, "idefics3": idefics3, "internvl": internvl, "llava_onevision": llava_onevision}
+    {
+        **QWEN,
+        "gemma3": gemma3,
+        "gemma4": gemma4,
+        "idefics3": idefics3,
+        "internvl": internvl,
+        "llava_onevision": llava_onevision,
+    }
 )
 """How to make each checkpoint type."""
 

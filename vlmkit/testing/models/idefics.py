@@ -1,4 +1,4 @@
-"""Idefics3, small and random: tiles of 56 x 56 pixels, 4 tokens each, and windows in the language model."""
+"""Idefics3, small and random: tiles of 56 x 56 pixels, 4 tokens each."""
 
 from __future__ import annotations
 
@@ -18,12 +18,6 @@ def idefics3() -> tuple[Any, Any]:
 
     tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     tokens = tokenizer("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *tiles)
-    text = text_config(
-        tokens,
-        model_type="mistral",
-        sliding_window=24,
-        tie_word_embeddings=False,
-    )
     vision = {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -33,7 +27,7 @@ def idefics3() -> tuple[Any, Any]:
         "patch_size": 14,
     }
     config = Idefics3Config(
-        text_config=text,
+        text_config=text_config(tokens, model_type="llama", tie_word_embeddings=False),
         vision_config=vision,
         scale_factor=2,
         image_token_id=tokens.convert_tokens_to_ids("<image>"),
