@@ -41,7 +41,6 @@ class ForkingModel(ChatModel):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(trees=False))
-        self.continuation = self._tried()
 
     def prompts(self, texts: Sequence[str], images: Sequence[Image]) -> list[Prompt]:
         """Return prompts about the same images in tokens; all share one opening where their beginnings are alike."""
@@ -94,8 +93,9 @@ class ForkingModel(ChatModel):
         named = (getattr(config, "image_token_id", None), getattr(config, "image_token_index", None))
         return frozenset(token for token in (*named, getattr(self.processor, "image_token_id", None)) if token)
 
-    def _tried(self) -> Continuation:
-        """Return forks if they continue a question about an image as one whole forward would, else reruns."""
+    @cached_property
+    def continuation(self) -> Continuation:
+        """Forks if they are seen to continue a question about an image as one whole forward would, else reruns."""
         noise = torch.randint(256, (64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         image = Image(PIL.Image.fromarray(noise.numpy()))
         (prompt,) = self.prompts([self.chat("Which category does the image show?", 1)], [image])
