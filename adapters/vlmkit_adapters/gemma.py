@@ -47,7 +47,7 @@ class Gemma4Family(HuggingFaceFamily):
     def kv_bytes(self) -> int:
         """Bytes that the keys and values of one token take, all layers together."""
         sizes = [layer.num_key_value_heads * layer.head_dim for layer in self._text.per_layer_config]
-        return 2 * sum(sizes) * self.checkpoint.torch_dtype.itemsize
+        return int(2 * sum(sizes) * self.checkpoint.torch_dtype.itemsize)
 
     def tokenize(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return token ids, nothing added; the frame of an image is not in the template."""
@@ -73,9 +73,10 @@ class Gemma4Family(HuggingFaceFamily):
         self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout
     ) -> torch.Tensor:
         """Return hidden states, [T, hidden]."""
-        words = torch.where(ids == self.image_token, self._text.pad_token_id, ids)[None]
         language = self.model.model.language_model
-        per_layer = language.get_per_layer_inputs(words) if self._text.hidden_size_per_layer_input else None
+        per_layer = None
+        if self._text.hidden_size_per_layer_input:
+            per_layer = language.get_per_layer_inputs(self._without_placeholders(ids)[None])
         out = language(
             inputs_embeds=self.embed(ids, features),
             per_layer_inputs=per_layer,
@@ -85,6 +86,13 @@ class Gemma4Family(HuggingFaceFamily):
         )
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
+
+    def embed(self, ids: torch.Tensor, features: Sequence[Features]) -> torch.Tensor:
+        """Return what enters the language model, [1, T, hidden]; placeholders without an image are padding."""
+        return super().embed(ids if features else self._without_placeholders(ids), features)
+
+    def _without_placeholders(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.where(ids == self.image_token, self._text.pad_token_id, ids)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return next-token logits, [n, V], softly capped."""

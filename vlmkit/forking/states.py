@@ -74,11 +74,11 @@ class Rows:
     kind: Literal["trunk", "branch", "generated"] = "branch"
     ids: torch.Tensor = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        # Padded on the right, where causality hides it, with a token that is surely text.
+    @ids.default
+    def _padded(self) -> torch.Tensor:
+        """Pad on the right, where causality hides it, with a token that is surely text; int64 [n, width]."""
         width = max(map(len, self.tokens))
-        padded = [[*tokens, *[tokens[-1]] * (width - len(tokens))] for tokens in self.tokens]
-        object.__setattr__(self, "ids", torch.tensor(padded))
+        return torch.tensor([[*tokens, *[tokens[-1]] * (width - len(tokens))] for tokens in self.tokens])
 
     def after(self, state: State) -> torch.Tensor:
         """Return all tokens of each row, int64 [n, L]."""

@@ -1,7 +1,7 @@
 """Gemma 3 and Gemma 4, small and random.
 
 Gemma 3: 4 tokens an image, and a window of 16 tokens in every layer but the last. Gemma 4: up to 70 tokens an image,
-such windows in every other layer, and the last two layers share the keys and values of the first two.
+such windows in every other layer, and the last two layers use the keys and values of the two before.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def gemma4() -> tuple[Any, Any]:
     tokens.eos_token = END_OF_TEXT
     text = text_config(
         tokens,
-        num_hidden_layers=4,
-        layer_types=["sliding_attention", "full_attention"] * 2,
+        num_hidden_layers=5,
+        layer_types=["full_attention", "sliding_attention", "full_attention", "sliding_attention", "full_attention"],
         num_kv_shared_layers=2,
         sliding_window=16,
         head_dim=16,
