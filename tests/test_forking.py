@@ -114,7 +114,7 @@ def test_budgets_never_change_a_score(qwen3_5, limits):
 
 
 def test_every_token_is_counted_once(qwen3_5):
-    """All prompts start alike up to their first label; candidates pay for all but their last token."""
+    """Candidates pay for all but their last token, and nothing where they begin another one."""
     (image,) = noise(1)
     queries = [Choose((image,), LABELS[:4]), Choose((image,), LABELS[3:])]
     first = build_backend(str(qwen3_5), BUILDER)
@@ -123,13 +123,13 @@ def test_every_token_is_counted_once(qwen3_5):
     tokenizer = plain.processor.tokenizer
     one, other = (plain.inputs(query)[1]["input_ids"][0].tolist() for query in queries)
     shared = next(place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    names = [
-        len(tokenizer(label.name)["input_ids"]) - (not begins_another(label.name, query))
-        for query in queries
-        for label in query.options
-    ]
+    run = 0
+    for query in queries:
+        names = {label.name: tuple(tokenizer(label.name)["input_ids"]) for label in query.options}
+        paths = {ids if begins_another(name, query) else ids[:-1] for name, ids in names.items()}
+        run += sum(len(a) for a in paths if not any(b != a and b[: len(a)] == a for b in paths))
     spent = sum((ballot.usage.tokens for ballot in ballots), Tokens())
-    assert spent == Tokens(trunk=shared, branch=len(one) + len(other) - 2 * shared + sum(names))
+    assert spent == Tokens(trunk=shared, branch=len(one) + len(other) - 2 * shared + run)
     assert [ballot.usage.images_encoded for ballot in ballots] == [1, 0]
     # The image, the fixed words, then the stem and the candidates of each question.
     assert sum(ballot.usage.forwards for ballot in ballots) == pytest.approx(2 + 2 * 2)

@@ -41,33 +41,43 @@ def log_probabilities(
         for row, mine in enumerate(candidates)
     ]
     # By length, so that little is padded.
-    longer = sorted(
-        ((row, index) for row, mine in enumerate(candidates) for index, one in enumerate(mine) if len(one) > 1),
-        key=lambda place: len(candidates[place[0]][place[1]]),
+    runs = sorted(
+        ((row, path, indices) for row, mine in enumerate(candidates) for path, indices in _runs(mine).items()),
+        key=lambda run: len(run[1]),
     )
 
     def step(which: range) -> None:
-        places = longer[which.start : which.stop]
-        targets = [candidates[row][index] for row, index in places]
-        owners, parents = [stems.owners[row] for row, _ in places], [row for row, _ in places]
-        rows = Rows(owners, [target[:-1] for target in targets], parents)
-        width = rows.ids.shape[1]
-        logits, _ = way.extend(stems.state, rows, width, bill)
-        log_probs = logits.float().log_softmax(-1)
-        for (row, index), target, found in zip(places, targets, log_probs, strict=True):
-            rest = torch.tensor(target[1:], device=found.device)
-            later = found[torch.arange(len(rest), device=found.device), rest].sum()
-            scores[row][index] = float(first[row, target[0]] + later)
+        chosen = runs[which.start : which.stop]
+        parents = [row for row, _, _ in chosen]
+        rows = Rows([stems.owners[row] for row in parents], [path for _, path, _ in chosen], parents)
+        logits, _ = way.extend(stems.state, rows, rows.ids.shape[1], bill)
+        for (row, _, indices), found in zip(chosen, logits.float().log_softmax(-1), strict=True):
+            for index in indices:
+                candidate = candidates[row][index]
+                later = torch.tensor(candidate[1:], device=found.device)
+                places = torch.arange(len(later), device=found.device)
+                scores[row][index] = float(first[row, candidate[0]] + found[places, later].sum())
 
-    vocabulary = first.shape[-1]
     # A forked row holds a copy of what it continues; with few tokens behind it, its logits weigh more.
-    heaviest = max(1, LOGIT_BYTES // (4 * vocabulary))
-    costs = []
-    for row, index in longer:
-        new = len(candidates[row][index]) - 1
-        costs.append(max(len(stems.state) + new, -(-new * budget.tokens // heaviest)))
-    budget.run(costs, step)
+    most = max(1, LOGIT_BYTES // (4 * first.shape[-1]))
+    budget.run([max(len(stems.state) + len(path), -(-len(path) * budget.tokens // most)) for _, path, _ in runs], step)
     return scores
+
+
+def _runs(candidates: Sequence[Ids]) -> dict[Ids, list[int]]:
+    """Return what must be run to score candidates, their last tokens left out, and who is read off each run.
+
+    A candidate whose tokens begin another one's is read off that one's run; one of a single token needs none.
+    """
+    runs: dict[Ids, list[int]] = {}
+    longest: Ids = ()
+    for index in sorted(range(len(candidates)), key=lambda i: candidates[i][:-1], reverse=True):
+        path = candidates[index][:-1]
+        if longest[: len(path)] != path:
+            longest = path
+        if path:
+            runs.setdefault(longest, []).append(index)
+    return runs
 
 
 def greedy(way: Continuation, stems: Stems, limits: Sequence[int], ends: Sequence[int], bill: Bill) -> list[list[int]]:

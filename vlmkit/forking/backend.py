@@ -110,9 +110,11 @@ class ForkingBackend:
 
     def _ready(self) -> ForkingModel:
         if self._model is None:
-            self._model = self.load()
+            model = self.load()
             self._budget = Budget(self.tokens)
             self._openings = Memory(self.trunk_bytes)
+            self._budget.run([1], lambda _: model.continuation)  # the trial may be the first to lack memory
+            self._model = model
         return self._model
 
     def _answer_group(

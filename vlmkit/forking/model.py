@@ -47,10 +47,11 @@ class ForkingModel(ChatModel):
         ids, inputs = self._processed(texts[0], images)
         tails = self._tails(texts, ids, len(images))
         if tails is None:  # where the image's frame may merge with the words, only the processor knows how
-            return [self._prompt(*self._processed(text, images), len(images)) for text in texts]
-        first = self._prompt(ids, inputs, len(images))
+            made = [self._processed(text, images) for text in texts]
+            return [Prompt(ids, self._opening(ids[:-1], inputs, len(images))) for ids, inputs in made]
         head = ids[: len(ids) - len(tails[0])]
-        return [Prompt((*head, *tail), first.opening) for tail in tails]
+        opening = self._opening(head, inputs, len(images))
+        return [Prompt((*head, *tail), opening) for tail in tails]
 
     def _processed(self, text: str, images: Sequence[Image]) -> tuple[tuple[int, ...], Mapping[str, torch.Tensor]]:
         """Return token ids and all else that the processor makes of a prompt, as its chat template would call it."""
@@ -64,11 +65,10 @@ class ForkingModel(ChatModel):
         inputs = {key: value for key, value in made.items() if key not in ("input_ids", "attention_mask")}
         return tuple(made["input_ids"][0].tolist()), inputs
 
-    def _prompt(self, ids: tuple[int, ...], inputs: Mapping[str, torch.Tensor], images: int) -> Prompt:
-        seen = [index for index, token in enumerate(ids[:-1]) if token in self._image_tokens]
-        # An image whose tokens are not known may be anywhere.
-        stop = (seen[-1] if seen else len(ids) - 2) + 1 if images else 1
-        return Prompt(ids, Opening(ids[:stop], inputs, images))
+    def _opening(self, ids: tuple[int, ...], inputs: Mapping[str, torch.Tensor], images: int) -> Opening:
+        """Return the opening of a prompt that begins with these tokens and shows all its images in them."""
+        last = max((index for index, token in enumerate(ids) if token in self._image_tokens), default=len(ids) - 1)
+        return Opening(ids[: last + 1 if images else 1], inputs, images)
 
     def _tails(self, texts: Sequence[str], ids: Sequence[int], images: int) -> list[Sequence[int]] | None:
         """Return the tokens of each text after the last special token before the words; None if they cannot be told.
@@ -91,7 +91,9 @@ class ForkingModel(ChatModel):
     def _image_tokens(self) -> frozenset[int]:
         config = self.model.config
         named = (getattr(config, "image_token_id", None), getattr(config, "image_token_index", None))
-        return frozenset(token for token in (*named, getattr(self.processor, "image_token_id", None)) if token)
+        return frozenset(
+            token for token in (*named, getattr(self.processor, "image_token_id", None)) if token is not None
+        )
 
     @cached_property
     def continuation(self) -> Continuation:
