@@ -41,7 +41,7 @@ class PlainModel:
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
         images = [[image.pixels for image in query.images]] if query.images else None
-        return prompt, self.processor(text=[prompt], images=images, return_tensors="pt")
+        return prompt, self.processor(text=[prompt], images=images, return_tensors="pt").to(torch.float32)
 
     def token_log_probs(self, query: Query, text: str, *, end: bool = False) -> list[float]:
         """Return the log-probability of every token of an answer, in nats, with or without the turn's end."""
@@ -54,6 +54,9 @@ class PlainModel:
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         for kind in {"mm_token_type_ids", "token_type_ids"} & set(inputs):
             inputs[kind] = torch.cat([inputs[kind], torch.zeros_like(added)], 1)
+        if "cross_attention_mask" in inputs:
+            seen = inputs["cross_attention_mask"]
+            inputs["cross_attention_mask"] = torch.cat([seen, *[seen[:, -1:]] * len(target)], 1)
         with torch.inference_mode():
             log_probs = self.model(**inputs).logits[0].log_softmax(-1)
         return [float(log_probs[start - 1 + i, token]) for i, token in enumerate(target)]
