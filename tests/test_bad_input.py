@@ -175,7 +175,7 @@ def scrambled(directory):
         (lambda at: (at / "model.safetensors").unlink(), "holds no *.safetensors"),
         (lambda at: (at / "config.json").write_text("{"), "config.json cannot be read"),
         (lambda at: (at / "config.json").unlink(), "has no config.json"),
-        (text_only, "no adapter loads model_type 'qwen3'"),
+        (text_only, "model_type 'qwen3' of model takes no images and text together"),
         (lambda at: (at / "model.safetensors").write_bytes(b""), "cannot be loaded: Error while deserializing header"),
         (scrambled, "cannot be loaded: Error while deserializing header"),
         (without_one_weight, "lacks weights: model.language_model.norm.weight and 0 more"),

@@ -1,4 +1,4 @@
-"""Token-tree scores against plain full forwards of the same checkpoint through transformers, one option at a time."""
+"""Token trees: budgets, memories and counts; that the scores are right is in ``test_scores.py``."""
 
 from __future__ import annotations
 
@@ -7,36 +7,23 @@ import shutil
 from collections.abc import Sequence
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
-from attrs import evolve
 
-from vlmkit import Choose, Generate, Image, Label, Letter, Likelihood, Reply, Tokens
+from vlmkit import Choose, Label, Tokens
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.testing.models import RECIPES, small_checkpoint
+from vlmkit.testing.models import small_checkpoint
+from vlmkit.testing.noise import begins_another, noise, questions
 from vlmkit.testing.plain import Plain
+from vlmkit.testing.situations import LABELS
 from vlmkit.tokentree import Checkpoint, HuggingFaceFamily, Limits, TokenTreeBackend
 from vlmkit_adapters.llama import llama
 from vlmkit_adapters.mllama import MllamaFamily
-from vlmkit_adapters.tiny import CHECKPOINT
 
 TOLERANCE = 1e-4
 """Largest difference in log-probability, float32, nats."""
-
-LABELS = [
-    Label(name)
-    for name in ("cat", "cat flea", "cat flea bite", "dog", "oak tree", "red oak", "Ärger, groß", "bus stop", "x")
-]
-
-
-@pytest.fixture(scope="module", params=[*sorted(RECIPES), "tiny"])
-def checkpoint(request, tmp_path_factory):
-    if request.param == "tiny":
-        return CHECKPOINT
-    return small_checkpoint(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -63,87 +50,13 @@ def backend_of(directory) -> TokenTreeBackend:
     return build_backend(str(directory), Builder(PluginHost.load().registry))
 
 
-def pictures(count: int, seed: int = 0) -> list[Image]:
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(60, 140, (count, 2))
-    return [Image(PIL.Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype=np.uint8))) for h, w in sizes]
-
-
-def questions(images: Sequence[Image], seed: int = 0) -> list[Choose]:
-    rng = random.Random(seed)
-    return [Choose((image,), rng.sample(LABELS, rng.randint(2, 8))) for image in images for _ in range(3)]
-
-
-def begins_another(name: str, query: Choose) -> bool:
-    return any(other.name != name and other.name.startswith(name) for other in query.options)
-
-
 def assert_close(got: Sequence[float], expected: Sequence[float]) -> None:
     assert np.max(np.abs(np.subtract(got, expected))) < TOLERANCE
-
-
-def test_likelihood_equals_plain_forwards(checkpoint):
-    plain, queries = Plain(checkpoint), questions(pictures(3))
-    for query, ballot in zip(queries, backend_of(checkpoint).answer(queries), strict=True):
-        expected = [
-            sum(plain.token_log_probs(query, option.name, end=begins_another(option.name, query)))
-            for option in query.options
-        ]
-        assert_close(ballot.log_probs, expected)
-        assert ballot.choice == query.options[int(np.argmax(expected))].name
-        assert ballot.prompt == plain.prompt(query)
-
-
-def test_what_a_picture_shows_changes_the_scores(checkpoint):
-    one, other = (
-        ballot.log_probs for ballot in backend_of(checkpoint).answer([Choose((i,), LABELS) for i in pictures(2)])
-    )
-    assert np.max(np.abs(np.subtract(one, other))) > 100 * TOLERANCE
-
-
-def test_normalisations_letters_none_and_several_images_equal_plain_forwards(checkpoint):
-    plain, backend = Plain(checkpoint), backend_of(checkpoint)
-    one, two = pictures(2)
-    base = Choose((one, two), LABELS)
-    mean, first, letter, none = backend.answer(
-        [
-            evolve(base, readout=Likelihood(normalise="mean", end="always")),
-            evolve(base, readout=Likelihood(normalise="first")),
-            evolve(base, readout=Letter()),
-            evolve(base, allow_none=True, readout=Likelihood(end="never")),
-        ]
-    )
-    names = [label.name for label in LABELS]
-    assert_close(mean.log_probs, [np.mean(plain.token_log_probs(base, name, end=True)) for name in names])
-    assert_close(first.log_probs, [plain.token_log_probs(base, name)[0] for name in names])
-    lettered = evolve(base, readout=Letter())
-    assert_close(letter.log_probs, [plain.token_log_probs(lettered, chr(65 + i))[0] for i in range(len(names))])
-    offered = evolve(base, allow_none=True)
-    assert_close(none.log_probs, [sum(plain.token_log_probs(offered, name)) for name in names])
-    assert_close([none.none_log_prob], [sum(plain.token_log_probs(offered, "None"))])
-
-
-def test_greedy_text_equals_generate(checkpoint):
-    plain, backend = Plain(checkpoint), backend_of(checkpoint)
-    images = pictures(3)
-    queries = [Choose((image,), LABELS, readout=Reply(max_tokens=6)) for image in images]
-    queries.append(Generate(tuple(images), "What differs?", max_tokens=9))
-    queries.append(Generate((), "No image at all", max_tokens=4))
-    limits = [6, 6, 6, 9, 4]
-    for query, answer, limit in zip(queries, backend.answer(queries), limits, strict=True):
-        reply = answer.text if isinstance(query, Generate) else answer.reply
-        assert reply == plain.generate(query, limit)
 
 
 def scores(backend: TokenTreeBackend, queries: Sequence[Choose], size: int) -> list[float]:
     chunks = [queries[start : start + size] for start in range(0, len(queries), size)]
     return [score for chunk in chunks for ballot in backend.answer(chunk) for score in ballot.log_probs]
-
-
-@pytest.mark.parametrize("size", [1, 3, 17])
-def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
-    queries = questions(pictures(6))
-    assert_close(scores(backend_of(checkpoint), queries, size), scores(backend_of(checkpoint), queries, len(queries)))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +66,7 @@ def test_batch_size_and_neighbours_never_change_a_score(checkpoint, size):
 )
 @pytest.mark.parametrize("family", ["qwen3", "gemma3", "llama4", "mllama"])
 def test_budgets_never_change_a_score(family, limits, request):
-    directory, queries = request.getfixturevalue(family), questions(pictures(3))
+    directory, queries = request.getfixturevalue(family), questions(noise(3))
     tight, roomy = backend_of(directory), backend_of(directory)
     tight.limits = limits
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
@@ -164,7 +77,7 @@ def test_long_label_lists_are_scored_exactly_in_segments(family, request):
     directory = request.getfixturevalue(family)
     rng = random.Random(1)
     labels = [Label(f"{rng.choice('abcdefgh')}{rng.choice('xyz')} {index}") for index in range(700)]
-    image, other = pictures(2)
+    image, other = noise(2)
     flat = Choose((image,), labels)
     # Two orders of one long list share no more than the fixed words: their stems are longer than a row.
     turned = Choose((image,), labels[::-1])
@@ -183,18 +96,15 @@ def test_text_cross_attends_to_the_images_next_before_it(mllama, tmp_path):
     directory = shutil.copytree(mllama, tmp_path / "model")
     template = directory / "chat_template.jinja"
     template.write_text(template.read_text().replace("<|image|>", "Picture: <|image|>\n"))
-    query, plain = Choose(tuple(pictures(2)), LABELS), Plain(directory)
-    expected = [
-        sum(plain.token_log_probs(query, label.name, end=begins_another(label.name, query))) for label in LABELS
-    ]
+    query, plain = Choose(tuple(noise(2)), LABELS), Plain(directory)
     (ballot,) = backend_of(directory).answer([query])
-    assert_close(ballot.log_probs, expected)
+    assert_close(ballot.log_probs, plain.log_probs(query))
 
 
 @pytest.mark.parametrize(("room", "kept"), [("both trunks", True), ("both trunks but for one image's states", False)])
 def test_memory_of_trunks_counts_visual_states(mllama, room, kept):
     family, backend = MllamaFamily(Checkpoint(str(mllama))), backend_of(mllama)
-    one, other = [Choose((image,), LABELS) for image in pictures(2)]
+    one, other = [Choose((image,), LABELS) for image in noise(2)]
     text, states = [], []
     for query in (one, other):
         (ballot,) = backend.answer([query])
@@ -210,8 +120,8 @@ def test_memory_of_trunks_counts_visual_states(mllama, room, kept):
 
 
 def test_the_llama_adapter_refuses_other_architectures(qwen3):
-    with pytest.raises(ModelError, match="no Llama with vision but qwen3_vl"):
-        llama(str(qwen3)).answer([Choose(tuple(pictures(1)), LABELS)])
+    with pytest.raises(ModelError, match="is qwen3_vl, not one of mllama, llama4"):
+        llama(str(qwen3)).answer([Choose(tuple(noise(1)), LABELS)])
 
 
 def test_no_question_gives_no_answer(qwen3):
@@ -220,7 +130,7 @@ def test_no_question_gives_no_answer(qwen3):
 
 def test_second_round_reuses_trunk_and_features(qwen3):
     backend = backend_of(qwen3)
-    (image,) = pictures(1)
+    (image,) = noise(1)
     first = backend.answer([Choose((image,), LABELS[:4]), Choose((image,), LABELS[4:])])
     second = backend.answer([Choose((image,), LABELS[2:6])])
     assert sum(ballot.usage.images_encoded for ballot in first) == 1
@@ -231,7 +141,7 @@ def test_second_round_reuses_trunk_and_features(qwen3):
 
 def test_tokens_forwarded_are_those_of_the_trie(qwen3):
     """The trie that was asked for, counted as the set of all prefixes that any candidate's score needs."""
-    backend, queries = backend_of(qwen3), questions(pictures(4))
+    backend, queries = backend_of(qwen3), questions(noise(4))
     ballots = backend.answer(queries)
     family = HuggingFaceFamily(Checkpoint(str(qwen3)))
     prefixes, visual = set(), 0
@@ -241,16 +151,17 @@ def test_tokens_forwarded_are_those_of_the_trie(qwen3):
             (name,) = family.tokenize([option.name])
             needed = [*prompt, *(name if begins_another(option.name, query) else name[:-1])]
             prefixes |= {(query.images[0], *needed[:length]) for length in range(1, len(needed) + 1)}
-    for image in {query.images[0] for query in queries}:
+    plain = Plain(qwen3)
+    for query in {query.images: query for query in queries}.values():
         # The prompt has one placeholder where the model sees many visual tokens.
-        ids = Plain(qwen3).inputs(Choose((image,), LABELS[:1]))["input_ids"]
+        ids = plain.inputs(query)["input_ids"]
         visual += int((ids == family.image_token).sum()) - 1
     spent = sum((ballot.usage.tokens for ballot in ballots), Tokens())
     assert spent.trunk + spent.branch == pytest.approx(len(prefixes) + visual, rel=0.02)
 
 
 def test_running_out_of_memory_halves_the_budget_and_goes_on(qwen3, caplog):
-    queries = questions(pictures(3))
+    queries = questions(noise(3))
     expected = scores(backend_of(qwen3), queries, len(queries))
     backend = backend_of(qwen3)
     load = backend.load

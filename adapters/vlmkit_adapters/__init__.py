@@ -29,8 +29,8 @@ def vlmkit_register(registry: Registry) -> None:
     registry.adapter(
         "gemma",
         "vlmkit_adapters.gemma:gemma",
-        summary="Gemma 3, on token trees",
-        model_types=("gemma3",),
+        summary="Gemma 3 and Gemma 4, on token trees",
+        model_types=("gemma3", "gemma4"),
         **_TOKEN_TREE,
     )
     registry.adapter(
@@ -49,6 +49,14 @@ def vlmkit_register(registry: Registry) -> None:
     )
     registry.adapter(
         "tiny", "vlmkit_adapters.tiny:tiny", summary="The embedded model, trained on glyphs", **_TOKEN_TREE
+    )
+    registry.adapter(
+        "generic",
+        "vlmkit_adapters.generic:generic",
+        summary="Any other vision-language checkpoint of transformers, on forked caches",
+        model_types=("*",),
+        capabilities=Capability,
+        branching="forked-cache",
     )
     registry.adapter(
         "openai",

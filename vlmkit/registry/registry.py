@@ -37,7 +37,7 @@ class Entry:
         source: Paper or page that the thing implements.
         owner: Plugin that registered it, with its distribution.
         wraps: For strategies: whether it wraps another one (its factory takes ``inner``).
-        model_types: For adapters: the checkpoint ``model_type`` values that it loads.
+        model_types: For adapters: the checkpoint ``model_type`` values that it loads; ``*`` for all others.
         capabilities: For adapters: what their backends can do; empty where the plugin does not say.
         branching: For adapters: how they put many questions about one picture.
         extra: For adapters: the extra of the plugin's distribution that they need, as in ``pip install NAME[EXTRA]``.
@@ -177,5 +177,6 @@ class Registry:
         return entry
 
     def adapter_for(self, model_type: str) -> Entry | None:
-        """Return the adapter that loads checkpoints of ``model_type``, or None."""
-        return next((e for e in self.entries("adapter") if model_type in e.model_types), None)
+        """Return the adapter that loads checkpoints of ``model_type``, else the one that loads any (``*``), or None."""
+        adapters = list(self.entries("adapter"))
+        return next((e for wanted in (model_type, "*") for e in adapters if wanted in e.model_types), None)

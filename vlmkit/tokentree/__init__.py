@@ -15,7 +15,7 @@ from vlmkit.tokentree.attention import ATTENTION, register_attention, tree_atten
 from vlmkit.tokentree.backend import Limits, TokenTreeBackend
 from vlmkit.tokentree.checkpoint import Checkpoint
 from vlmkit.tokentree.family import Family, Features, Picture
-from vlmkit.tokentree.huggingface import HuggingFaceFamily
+from vlmkit.tokentree.huggingface import HuggingFaceFamily, opener
 from vlmkit.tokentree.layout import KV, Layout, Sight
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Picture",
     "Sight",
     "TokenTreeBackend",
+    "opener",
     "register_attention",
     "tree_attention",
 ]

@@ -60,7 +60,7 @@ def tree_attention(
         layout.captured[layer] = (key, value)
     keys = torch.cat([*(past.keys[layer] for past in layout.pasts), key]) if layout.pasts else key
     values = torch.cat([*(past.values[layer] for past in layout.pasts), value]) if layout.pasts else value
-    reach = Reach(sliding_window, chunk)
+    reach = Reach(sliding_window, chunk, ahead=layout.ahead_everywhere or sliding_window is not None)
     attended = []
     for bucket in layout.buckets:
         bias = bucket.bias(reach, query.dtype)

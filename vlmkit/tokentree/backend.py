@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from vlmkit.parsers import ballot_from_reply
+from vlmkit.tokentree.asked import Asked
+from vlmkit.tokentree.bill import Bill
+from vlmkit.tokentree.budget import Budget
+from vlmkit.tokentree.candidates import candidate_tokens
 from vlmkit.tokentree.decode import Opening, greedy
-from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
 from vlmkit.tokentree.memory import Memory
-from vlmkit.tokentree.score import Question, candidate_tokens, log_probabilities
+from vlmkit.tokentree.score import Question, log_probabilities
 from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
-from vlmkit.types import Answer, Ballot, Capability, Choose, Image, Letter, Query, Reply, Text, Usage
-from vlmkit.types.labels import NONE_NAME
+from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage
 
 
 @frozen
@@ -90,26 +91,26 @@ class TokenTreeBackend:
             self._family = self.load()
             self._trunks = Trunks(
                 self._family,
-                Executor(self._family, self.limits.tokens),
+                Executor(self._family, Budget(self.limits.tokens)),
                 Memory(self.limits.trunk_bytes),
                 Memory(self.limits.feature_bytes),
             )
         return self._trunks
 
-    def _tokenized(self, queries: Sequence[Query], trunks: Trunks) -> list[_Asked]:
+    def _tokenized(self, queries: Sequence[Query], trunks: Trunks) -> list[Asked]:
         family = trunks.family
         prompts = [family.chat(query.text, len(query.images)) for query in queries]
         asked = []
         for index, (query, prompt, ids) in enumerate(zip(queries, prompts, family.tokenize(prompts), strict=True)):
-            asked.append(_Asked(index, query, prompt, family.expand(ids, trunks.prepared(query.images))))
+            asked.append(Asked(index, query, prompt, family.expand(ids, trunks.prepared(query.images))))
         return asked
 
-    def _waves(self, asked: Sequence[_Asked], trunks: Trunks) -> Iterator[list[list[_Asked]]]:
+    def _waves(self, asked: Sequence[Asked], trunks: Trunks) -> Iterator[list[list[Asked]]]:
         """Group by images, then cut into waves whose trunks fit the memory together."""
-        groups: dict[tuple[Image, ...], list[_Asked]] = {}
+        groups: dict[tuple[Image, ...], list[Asked]] = {}
         for one in asked:
             groups.setdefault(one.query.images, []).append(one)
-        wave: list[list[_Asked]] = []
+        wave: list[list[Asked]] = []
         held = 0
         for group in groups.values():
             longest = max(len(one.tokens) for one in group)
@@ -124,7 +125,7 @@ class TokenTreeBackend:
             yield wave
 
     def _answer_wave(
-        self, wave: Sequence[Sequence[_Asked]], trunks: Trunks, bill: Bill, results: dict[int, Answer]
+        self, wave: Sequence[Sequence[Asked]], trunks: Trunks, bill: Bill, results: dict[int, Answer]
     ) -> None:
         wanted = [Wanted(group[0].query.images, [one.tokens for one in group], payer=group[0].index) for group in wave]
         asked = [one for group in wave for one in group]
@@ -133,72 +134,22 @@ class TokenTreeBackend:
         trunk_of = {one.index: trunk for one, trunk in zip(asked, places, strict=True)}
         replies = [one for one in asked if one.limit]
         openings = [
-            Opening(one.index, trunk_of[one.index], one.stem(trunk_of[one.index]), one.limit) for one in replies
+            Opening(one.index, trunk_of[one.index], _stem(one, trunk_of[one.index]), one.limit) for one in replies
         ]
         for one, text in zip(replies, greedy(trunks.executor, openings, bill), strict=True):
-            results[one.index] = _worded(one, text)
+            results[one.index] = one.worded(text)
         scored = [one for one in asked if not one.limit]
         questions = [self._question(one, trunk_of[one.index], trunks.family) for one in scored]
         for one, scores in zip(scored, log_probabilities(trunks.executor, questions, bill), strict=True):
-            results[one.index] = _scored(one, scores)
+            results[one.index] = one.scored(scores)
 
-    def _question(self, one: _Asked, trunk: Trunk, family: Family) -> Question:
-        query = one.query
-        assert isinstance(query, Choose)
-        if isinstance(query.readout, Letter):
-            texts = [chr(ord("A") + index) for index in range(len(query.options))]
-        else:
-            texts = [option.name for option in query.options]
-        if query.allow_none:
-            texts.append(NONE_NAME)
-        return Question(
-            one.index,
-            trunk,
-            one.stem(trunk),
-            candidate_tokens(texts, query.readout, family, self._tokens_of),
-            query.readout,
-        )
+    def _question(self, one: Asked, trunk: Trunk, family: Family) -> Question:
+        assert isinstance(one.query, Choose)
+        readout = one.query.readout
+        candidates = candidate_tokens(one.texts, readout, family, self._tokens_of)
+        return Question(one.index, trunk, _stem(one, trunk), candidates, readout)
 
 
-@frozen(eq=False)
-class _Asked:
-    """A query with its prompt as text and as token ids."""
-
-    index: int
-    query: Query
-    prompt: str
-    tokens: Sequence[int]
-
-    @property
-    def limit(self) -> int:
-        """Longest reply in tokens; 0 where nothing is generated."""
-        if isinstance(self.query, Choose):
-            return self.query.readout.max_tokens if isinstance(self.query.readout, Reply) else 0
-        return self.query.max_tokens
-
-    def stem(self, trunk: Trunk) -> Sequence[int]:
-        """The prompt's tokens after the trunk."""
-        return self.tokens[len(trunk.tokens) :]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The options' names."""
-        assert isinstance(self.query, Choose)
-        return tuple(option.name for option in self.query.options)
-
-
-def _worded(one: _Asked, text: str) -> Answer:
-    if isinstance(one.query, Choose):
-        return ballot_from_reply(one.query, text, prompt=one.prompt)
-    return Text(text, prompt=one.prompt)
-
-
-def _scored(one: _Asked, scores: Sequence[float]) -> Ballot:
-    count = len(one.names)
-    return Ballot.scored(
-        one.names, scores[:count], none_log_prob=scores[count] if len(scores) > count else None, prompt=one.prompt
-    )
-
-
-def _charged(answer: Answer, usage: Usage) -> Answer:
-    return evolve(answer, usage=usage)
+def _stem(one: Asked, trunk: Trunk) -> Sequence[int]:
+    """Return the prompt's tokens after the trunk."""
+    return one.tokens[len(trunk.tokens) :]

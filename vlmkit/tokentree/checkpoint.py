@@ -81,6 +81,35 @@ class Checkpoint:
         Raises:
             ModelError: It cannot be read.
         """
+        return str(self._config.get("model_type"))
+
+    def check_reads_images(self) -> None:
+        """Make sure, from the configuration alone, that transformers can load this as a vision-language model.
+
+        Raises:
+            ModelError: It cannot, or the configuration cannot be read.
+        """
+        from transformers import __version__
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+        from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+        config = self._config
+        model_type = config.get("model_type")
+        own_code = "AutoModelForImageTextToText" in (config.get("auto_map") or ())
+        if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES or (own_code and self.trust_remote_code):
+            return
+        if model_type in CONFIG_MAPPING_NAMES:
+            raise ModelError(
+                f"model_type {model_type!r} of {self.model} takes no images and text together",
+                hint="use a vision-language checkpoint",
+            )
+        raise ModelError(
+            f"transformers {__version__} does not know model_type {model_type!r} of {self.model}",
+            hint="add --trust-remote-code if you trust its own code" if own_code else "upgrade transformers",
+        )
+
+    @property
+    def _config(self) -> Mapping[str, Any]:
         from transformers import PreTrainedConfig
 
         try:
@@ -88,12 +117,16 @@ class Checkpoint:
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"the config.json of model {self.model} cannot be read: {_first_line(error)}",
-                hint="check the path or the hub id",
+                hint="give a hub id or the directory that save_pretrained() wrote",
             ) from error
-        return str(config.get("model_type"))
+        found: Mapping[str, Any] = config
+        return found
 
-    def load_model(self) -> torch.nn.Module:
-        """Load the weights, from safetensors only, with tree attention in the language model.
+    def load_model(self, *, trees: bool) -> torch.nn.Module:
+        """Load the weights, from safetensors only.
+
+        Args:
+            trees: Whether the language model gets tree attention, or whatever attention is its default.
 
         Raises:
             ModelError: They cannot be loaded, or some are missing or of another shape than the configuration says.
@@ -103,15 +136,16 @@ class Checkpoint:
         register_attention()
         if self.torch_device.type == "cpu":
             keep_freed_memory()
+        attention = {"attn_implementation": {"text_config": ATTENTION, "vision_config": "sdpa"}} if trees else {}
         model: torch.nn.Module
         try:
             with quiet():
                 model, found = AutoModelForImageTextToText.from_pretrained(
                     self.model,
                     dtype=self.torch_dtype,
-                    attn_implementation={"text_config": ATTENTION, "vision_config": "sdpa"},
                     use_safetensors=True,
                     output_loading_info=True,
+                    **attention,
                     **self._options,
                 )
             model.to(self.torch_device)  # which may be too small for it

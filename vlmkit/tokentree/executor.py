@@ -1,23 +1,17 @@
-"""Runs rows in packed forwards within a token budget, and keeps the bill."""
+"""Runs rows in packed forwards within a token budget."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 import torch
-from attrs import define, evolve, field
+from attrs import define, evolve
 
-from vlmkit.errors import BackendError
+from vlmkit.tokentree.bill import Bill
+from vlmkit.tokentree.budget import Budget
 from vlmkit.tokentree.family import Family, Features
 from vlmkit.tokentree.layout import KV
-from vlmkit.tokentree.packing import MAX_SCORES, Packed, Row, batches, pack
-from vlmkit.types import Usage
-
-LOWEST_BUDGET = 256
-"""Token budget below which running out of memory is final."""
-
-log = logging.getLogger("vlmkit")
+from vlmkit.tokentree.packing import MAX_SCORES, Packed, Row, pack
 
 Consume = Callable[[range, Packed, torch.Tensor], None]
 """Takes the indices of the rows of one forward, how they lie in it, and hidden states [T, hidden].
@@ -27,61 +21,33 @@ It may run out of memory and is then called again, so it must change nothing bef
 
 
 @define
-class Bill:
-    """What every query of one ``answer`` call cost.
-
-    Args:
-        usages: One usage a query.
-    """
-
-    usages: list[Usage]
-
-    def add(self, query: int, usage: Usage) -> None:
-        """Charge a query."""
-        self.usages[query] += usage
-
-    def forward(self, rows: Sequence[Row]) -> None:
-        """Share one forward out over the queries whose rows rode in it."""
-        owners = {row.owner for row in rows}
-        for owner in owners:
-            self.add(owner, Usage(forwards=1 / len(owners)))
-
-
-@define
 class Executor:
     """Runs rows on a family's model.
 
-    Running out of memory halves ``budget`` for good and goes on with the rows that are not done.
-
     Args:
         family: The model.
-        budget: Most tokens of one forward.
+        budget: How much goes into one forward.
     """
 
     family: Family
-    budget: int = field()
+    budget: Budget
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row], consume: Consume, bill: Bill, *, capture: bool = False) -> None:
         """Run every row once and hand each forward's hidden states to ``consume``.
 
         Raises:
-            BackendError: Memory runs out even at ``LOWEST_BUDGET``.
+            BackendError: Memory runs out even for the smallest forward.
         """
-        done = 0
-        while done < len(rows):
-            batch = next(batches(rows[done:], self.budget))
-            try:
-                packed = pack(batch, self.family.device, capture=capture)
-                hidden = self.family.forward(packed.ids, packed.positions, packed.features, packed.layout)
-                consume(range(done, done + len(batch)), packed, hidden)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
-                self._shrink(error)
-                continue
-            bill.forward(batch)
-            done += len(batch)
+
+        def step(which: range) -> None:
+            batch = rows[which.start : which.stop]
+            packed = pack(batch, self.family.device, capture=capture)
+            hidden = self.family.forward(packed.ids, packed.positions, packed.features, packed.layout)
+            consume(which, packed, hidden)
+            bill.forward(row.owner for row in batch)
+
+        self.budget.run([len(row) for row in rows], step)
 
     def prefill(self, rows: Sequence[Row], bill: Bill) -> list[KV]:
         """Run rows without branches, in as many steps as the budget takes, and return the keys and values of each."""
@@ -105,7 +71,8 @@ class Executor:
         past = (*row.past, *done)
         seen = sum(map(len, past))
         masked = seen or self.family.images_see_ahead
-        room = max(1, min(self.budget, MAX_SCORES // (seen + self.budget))) if masked else self.budget
+        budget = self.budget.tokens
+        room = max(1, min(budget, MAX_SCORES // (seen + budget))) if masked else budget
         stop = min(len(row), start + room)
         if stop < len(row) and row.starts[stop] < stop:  # inside an image that sees ahead
             stop = row.starts[stop]
@@ -124,21 +91,6 @@ class Executor:
             features=_window(row.features, *visible),
             sights=row.sights[start:stop],
         )
-
-    def _shrink(self, error: Exception) -> None:
-        if self.budget // 2 < LOWEST_BUDGET:
-            raise BackendError(
-                f"out of memory even with {self.budget} tokens in a forward",
-                hint="use a smaller model, a lower precision (--dtype) or a machine with more memory",
-            ) from error
-        self.budget //= 2
-        if self.family.device.type == "cuda":
-            torch.cuda.empty_cache()
-        log.warning("out of memory: going on with at most %d tokens in a forward", self.budget)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _window(features: Sequence[Features], start: int, stop: int) -> list[Features]:

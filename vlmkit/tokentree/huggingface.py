@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
 
+from vlmkit.errors import ModelError
 from vlmkit.tokentree.backend import TokenTreeBackend
+from vlmkit.tokentree.chat import ChatModel
 from vlmkit.tokentree.checkpoint import Checkpoint
 from vlmkit.tokentree.family import Features, Picture
 from vlmkit.tokentree.layout import Layout, Sight
 from vlmkit.types import Image
 
-_WORDS = "\ue000words\ue000"
-"""Stands for the user's words while a chat template's frame is taken; no template touches private-use characters."""
 
-
-class HuggingFaceFamily:
+class HuggingFaceFamily(ChatModel):
     """A ``Family`` of the plainest kind: images cut into tiles of one size, one position axis, causal attention.
 
     A subclass replaces what its family does otherwise.
@@ -31,11 +29,7 @@ class HuggingFaceFamily:
     """Whether the tokens of one image see each other in both directions."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
-        self.processor: Any = checkpoint.load_processor()
-        self.model: Any = checkpoint.load_model()
-        self.device = checkpoint.torch_device
-        self._frames: dict[int, tuple[str, str]] = {}
+        super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(trees=True))
 
     @classmethod
     def backend(
@@ -65,48 +59,6 @@ class HuggingFaceFamily:
     def image_token(self) -> int:
         """Id of the placeholder token that visual tokens replace."""
         return int(self.model.config.image_token_id)
-
-    def chat(self, text: str, images: int) -> str:
-        """Return the whole prompt up to the answer."""
-        if images not in self._frames:
-            content = [{"type": "image"}] * images + [{"type": "text", "text": _WORDS}]
-            prompt = self.processor.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-            )
-            before, _, after = prompt.partition(_WORDS)
-            self._frames[images] = (before, after)
-        before, after = self._frames[images]
-        return before + text.strip() + after
-
-    def tokenize(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
-        """Return token ids, nothing added, one placeholder id for each image."""
-        if not texts:
-            return []
-        ids: Sequence[Sequence[int]] = self.processor.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return ids
-
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids, special tokens removed."""
-        text: str = self.processor.tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
-
-    @cached_property
-    def end_tokens(self) -> tuple[int, ...]:
-        """Ids that end the model's turn: first the one that the chat template writes, then the tokenizer's own."""
-        configured = self.model.generation_config.eos_token_id
-        more = configured if isinstance(configured, list) else [configured]
-        ids = [token for token in (self.processor.tokenizer.eos_token_id, *more) if token is not None]
-        written = [token for token in self._after_a_reply[:1] if token in ids]
-        return tuple(dict.fromkeys([*written, *ids]))
-
-    @property
-    def _after_a_reply(self) -> Sequence[int]:
-        """Token ids of what the chat template writes after a reply."""
-        turns = [{"role": role, "content": [{"type": "text", "text": _WORDS}]} for role in ("user", "assistant")]
-        prompt: str = self.processor.apply_chat_template(turns, tokenize=False)
-        return self.tokenize([prompt.rpartition(_WORDS)[2]])[0]
 
     @cached_property
     def kv_bytes(self) -> int:
@@ -166,7 +118,30 @@ class HuggingFaceFamily:
         logits: torch.Tensor = self.model.lm_head(hidden)
         return logits
 
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What a manifest says of the loaded model."""
-        return {"parameters": sum(parameter.numel() for parameter in self.model.parameters())}
+
+def opener(families: Mapping[str, type[HuggingFaceFamily]]) -> Callable[..., TokenTreeBackend]:
+    """Return what ``HuggingFaceFamily.backend`` is for one architecture, for several: the checkpoint says which.
+
+    Args:
+        families: By the ``model_type`` of their checkpoints.
+    """
+
+    def load(checkpoint: Checkpoint) -> HuggingFaceFamily:
+        if checkpoint.model_type not in families:
+            raise ModelError(
+                f"model {checkpoint.model} is {checkpoint.model_type}, not one of {', '.join(families)}",
+                hint="leave the adapter out: the checkpoint's own is found",
+            )
+        return families[checkpoint.model_type](checkpoint)
+
+    def opened(
+        model: str,
+        device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> TokenTreeBackend:
+        checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
+        return TokenTreeBackend(lambda: load(checkpoint), checkpoint.identity)
+
+    return opened

@@ -69,19 +69,22 @@ class Sight:
 
 @frozen
 class Reach:
-    """How far back a layer sees.
+    """How far a layer sees.
 
     Args:
         window: A query sees only keys fewer than so many tokens behind it; None for all.
         chunk: It sees only keys in its own chunk of so many tokens; None for all.
+        ahead: Whether images that see ahead do so.
     """
 
     window: int | None = None
     chunk: int | None = None
+    ahead: bool = True
 
-    def covers(self, length: int) -> bool:
-        """Return whether a sequence of that many tokens is seen whole."""
-        return all(limit is None or limit >= length for limit in (self.window, self.chunk))
+    def within(self, length: int) -> Reach:
+        """Return what is left of it in sequences of that many tokens."""
+        limited = any(limit is not None and limit < length for limit in (self.window, self.chunk))
+        return self if limited else Reach(ahead=self.ahead)
 
 
 @frozen(eq=False)
@@ -107,9 +110,8 @@ class Bucket:
 
     def bias(self, reach: Reach, dtype: torch.dtype) -> torch.Tensor | None:
         """Return what is added to the scores, 0 or minus infinity, [B, 1, t, s]; None where causality says it all."""
-        if reach.covers(self.keys.shape[1]):
-            reach = Reach()
-        if reach == Reach() and self.mask is None:
+        reach = reach.within(self.keys.shape[1])
+        if self.mask is None and (reach.window, reach.chunk) == (None, None):
             return None
         if (reach, dtype) not in self._biases:
             hidden = ~self._seen(reach)
@@ -118,7 +120,9 @@ class Bucket:
 
     def _seen(self, reach: Reach) -> torch.Tensor:
         queries, keys = self.query_places[:, None, :, None], self.key_places[:, None, None, :]
-        seen = keys <= queries if self.mask is None else self.mask
+        seen = keys <= queries
+        if self.mask is not None:
+            seen = self.mask if reach.ahead else self.mask & seen
         if reach.window is not None:
             seen = seen & (keys > queries - reach.window)
         if reach.chunk is not None:
@@ -136,6 +140,7 @@ class Layout:
         sights: Index of the tokens that see each, int64; empty in families without cross-attention.
         capture: Whether keys and values of the packed tokens are kept in ``captured``.
         captured: For every layer the pair of keys and values, each [T, H, D].
+        ahead_everywhere: Whether images that see ahead do so in every layer, or in those with a window alone.
         order: Index of every packed token among the padded queries of all buckets, int64 [T].
     """
 
@@ -144,6 +149,7 @@ class Layout:
     sights: Mapping[Sight, torch.Tensor] = field(factory=dict)
     capture: bool = False
     captured: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(factory=dict)
+    ahead_everywhere: bool = True
     order: torch.Tensor = field(init=False)
 
     @order.default

@@ -76,20 +76,6 @@ class Packed:
     spans: tuple[tuple[int, int], ...]
 
 
-def batches(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
-    """Cut rows into consecutive batches of at most ``budget`` tokens, or of one row."""
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        if batch and size + len(row) > budget:
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += len(row)
-    if batch:
-        yield batch
-
-
 def pack(rows: Sequence[Row], device: torch.device, *, capture: bool = False) -> Packed:
     """Lay rows end to end and work out who attends to whom."""
     ends = list(itertools.accumulate(len(row) for row in rows))

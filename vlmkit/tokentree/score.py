@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from attrs import frozen
 
-from vlmkit.errors import ModelError
-from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.bill import Bill
+from vlmkit.tokentree.candidates import by_mean
+from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
 from vlmkit.tokentree.packing import ROW_TOKENS, Packed, Row
-from vlmkit.tokentree.trie import Branch, Ids, closed, grow, split
+from vlmkit.tokentree.trie import Branch, Ids, grow, split
 from vlmkit.tokentree.trunks import Trunk
-from vlmkit.types import Letter, Likelihood, Readout, Tokens, Usage
+from vlmkit.types import Readout, Tokens, Usage
 
 LOGIT_BYTES = 2**28
 """Most bytes of float32 logits held at once."""
@@ -36,32 +37,6 @@ class Question:
     stem: Sequence[int]
     candidates: Sequence[Ids]
     readout: Readout
-
-
-def candidate_tokens(
-    texts: Sequence[str], readout: Readout, family: Family, known: MutableMapping[str, Sequence[int]]
-) -> list[Ids]:
-    """Return the token ids by which each text is scored; ``known`` remembers those of single texts.
-
-    Raises:
-        ModelError: The tokenizer makes nothing of a text, or more than one token of a letter.
-    """
-    new = [text for text in texts if text not in known]
-    known.update(zip(new, family.tokenize(new), strict=True))
-    candidates = [tuple(known[text]) for text in texts]
-    for text, candidate in zip(texts, candidates, strict=True):
-        if not candidate:
-            raise ModelError(f"the model's tokenizer makes no token of {text!r}", hint="rename the label")
-    if isinstance(readout, Letter):
-        if any(len(candidate) != 1 for candidate in candidates[:1]):
-            raise ModelError("the model's tokenizer has no single token for a letter", hint="use readout likelihood")
-        return [candidate[:1] for candidate in candidates]
-    assert isinstance(readout, Likelihood)
-    if readout.normalise == "first":
-        return [candidate[:1] for candidate in candidates]
-    if readout.end == "never":
-        return candidates
-    return closed(candidates, family.end_tokens[0], always=readout.end == "always")
 
 
 def log_probabilities(executor: Executor, questions: Sequence[Question], bill: Bill) -> list[list[float]]:
@@ -91,15 +66,11 @@ def log_probabilities(executor: Executor, questions: Sequence[Question], bill: B
         for index, branch, part in found:
             for candidate, path in zip(part, branch.candidates, strict=True):
                 total = sum(values[start + edge] for edge in path)
-                scores[index][candidate] = total / len(path) if _by_mean(questions[index].readout) else total
+                scores[index][candidate] = total / len(path) if by_mean(questions[index].readout) else total
             start += len(branch.edges)
 
     executor.run(rows, read, bill)
     return scores
-
-
-def _by_mean(readout: Readout) -> bool:
-    return isinstance(readout, Likelihood) and readout.normalise == "mean"
 
 
 def _row(owner: int, trunk: Trunk, branch: Branch) -> Row:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from attrs import define, evolve, field, frozen
 
-from vlmkit.tokentree.executor import Bill, Executor
+from vlmkit.tokentree.bill import Bill
+from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.memory import Memory

@@ -1,6 +1,6 @@
 """SmolVLM and Idefics3 for vlmkit: a complete third-party adapter."""
 
-from vlmkit import Registry, hookimpl
+from vlmkit import Capability, Registry, hookimpl
 
 
 @hookimpl
@@ -11,4 +11,6 @@ def vlmkit_register(registry: Registry) -> None:
         "vlmkit_smolvlm.family:smolvlm",
         summary="SmolVLM, SmolVLM2 and Idefics3, on token trees",
         model_types=("idefics3", "smolvlm"),
+        capabilities=Capability,
+        branching="token-tree",
     )

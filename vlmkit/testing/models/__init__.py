@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import torch
 
-from vlmkit.testing.models.gemma import gemma3
+from vlmkit.testing.models.gemma import gemma3, gemma4
+from vlmkit.testing.models.idefics import idefics3
 from vlmkit.testing.models.intern import internvl
 from vlmkit.testing.models.llama import llama4, mllama
 from vlmkit.testing.models.llava import llava_onevision
@@ -22,6 +23,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         **QWEN,
         "gemma3": gemma3,
+        "gemma4": gemma4,
+        "idefics3": idefics3,
         "internvl": internvl,
         "llama4": llama4,
         "llava_onevision": llava_onevision,

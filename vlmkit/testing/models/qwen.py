@@ -1,4 +1,4 @@
-"""Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their mixture-of-experts variants, small and random."""
+"""Qwen2-VL, Qwen2.5-VL, Qwen3-VL, their mixture-of-experts variants and Qwen3.5, small and random."""
 
 from __future__ import annotations
 
@@ -108,7 +108,32 @@ def _qwen3_vl_moe() -> tuple[Any, Any]:
     return Qwen3VLMoeForConditionalGeneration(config), _qwen3_processor(tokens)
 
 
+def _qwen3_5() -> tuple[Any, Any]:
+    from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
+
+    tokens = _tokenizer()
+    text = _text(
+        tokens,
+        interleaved=True,
+        head_dim=64,  # of which a quarter rotates
+        linear_key_head_dim=16,
+        linear_value_head_dim=16,
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        layer_types=["linear_attention", "linear_attention", "full_attention"],
+    )
+    vision = {name: value for name, value in _QWEN3_VISION.items() if name != "deepstack_visual_indexes"}
+    config = Qwen3_5Config(text_config=text, vision_config=vision, **_tokens(tokens))
+    return Qwen3_5ForConditionalGeneration(config), _qwen3_processor(tokens)
+
+
 QWEN: Mapping[str, Recipe] = MappingProxyType(
-    {"qwen2_vl": _qwen2_vl, "qwen2_5_vl": _qwen2_5_vl, "qwen3_vl": _qwen3_vl, "qwen3_vl_moe": _qwen3_vl_moe}
+    {
+        "qwen2_vl": _qwen2_vl,
+        "qwen2_5_vl": _qwen2_5_vl,
+        "qwen3_vl": _qwen3_vl,
+        "qwen3_vl_moe": _qwen3_vl_moe,
+        "qwen3_5": _qwen3_5,
+    }
 )
 """How to make each type."""

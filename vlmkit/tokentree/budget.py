@@ -1,0 +1,71 @@
+"""How much goes into one forward, and what happens when memory runs out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from attrs import define
+
+from vlmkit.errors import BackendError
+
+LOWEST_BUDGET = 256
+"""Token budget below which running out of memory is final."""
+
+T = TypeVar("T")
+
+log = logging.getLogger("vlmkit")
+
+
+@define
+class Budget:
+    """A token budget that running out of memory halves for good.
+
+    Args:
+        tokens: Most tokens of one forward.
+    """
+
+    tokens: int
+
+    def run(self, costs: Sequence[int], step: Callable[[range], T]) -> list[T]:
+        """Run consecutive items in batches that fit the budget, or of one item, and return what each step does.
+
+        Args:
+            costs: Tokens of every item.
+            step: Runs the items of a range. It may run out of memory and is then called again with fewer of them.
+
+        Raises:
+            BackendError: Memory runs out even at ``LOWEST_BUDGET``.
+        """
+        returned: list[T] = []
+        done = 0
+        while done < len(costs):
+            stop, held = done + 1, costs[done]
+            while stop < len(costs) and held + costs[stop] <= self.tokens:
+                held += costs[stop]
+                stop += 1
+            try:
+                returned.append(step(range(done, stop)))
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve(error)
+                continue
+            done = stop
+        return returned
+
+    def _halve(self, error: Exception) -> None:
+        if self.tokens // 2 < LOWEST_BUDGET:
+            raise BackendError(
+                f"out of memory even with {self.tokens} tokens in a forward",
+                hint="use a smaller model, a lower precision (--dtype) or a machine with more memory",
+            ) from error
+        self.tokens //= 2
+        torch.cuda.empty_cache()  # does nothing where there is no CUDA
+        log.warning("out of memory: going on with at most %d tokens in a forward", self.tokens)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
