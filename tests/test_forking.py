@@ -1,4 +1,4 @@
-"""Forked caches: what is chosen, counted, remembered and survived; the scores themselves: ``test_parity.py``."""
+"""Forked caches: what is chosen, counted, remembered and survived; the scores themselves: ``test_scores.py``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vlmkit.testing.models import small_checkpoint
 from vlmkit.testing.noise import begins_another, noise, questions
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.situations import LABELS
-from vlmkit.tokentree import TokenTreeBackend
+from vlmkit.tokentree import Limits, TokenTreeBackend
 
 TOLERANCE = 1e-4
 """Largest difference in log-probability, float32, nats."""
@@ -107,11 +107,10 @@ def test_running_out_of_memory_halves_the_budget_and_goes_on(qwen3_5, caplog):
     assert "at most 512 tokens" in caplog.text
 
 
-@pytest.mark.parametrize("limits", [{"tokens": 1}, {"trunk_bytes": 1}], ids=["row by row", "no room for trunks"])
+@pytest.mark.parametrize("limits", [Limits(tokens=1), Limits(trunk_bytes=1)], ids=["row by row", "no room for trunks"])
 def test_budgets_never_change_a_score(qwen3_5, limits):
     tight, queries = build_backend(str(qwen3_5), BUILDER), questions(noise(2))
-    for name, value in limits.items():
-        setattr(tight, name, value)
+    tight.limits = limits
     assert_close(scores(tight, queries), scores(build_backend(str(qwen3_5), BUILDER), queries))
 
 

@@ -34,7 +34,7 @@ def test_adapter_that_says_nothing_is_listed_as_unknown(rows, vlmkit_here):
     toy = rows["colours"]
     assert (toy["readouts"], toy["several_images"], toy["branching"]) == ([], None, "unknown")
     (line,) = [line for line in vlmkit_here("ls", "adapters").stdout.splitlines() if "colours" in line]
-    assert line.split()[:4] == ["colours", "colour_vl", "unknown", "unknown"]
+    assert line.split()[:3] == ["colours", "unknown", "unknown"]
 
 
 def test_what_is_told_is_what_the_backends_can_do():

@@ -15,35 +15,35 @@ def vlmkit_register(registry: Registry) -> None:
     registry.adapter(
         "qwen",
         "vlmkit_adapters.qwen:qwen",
-        summary="Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their MoE variants, on token trees",
+        summary="Qwen2-VL, Qwen2.5-VL, Qwen3-VL and their MoE variants",
         model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
         **_TOKEN_TREE,
     )
     registry.adapter(
         "llama",
         "vlmkit_adapters.llama:llama",
-        summary="Llama 3.2 Vision and Llama 4, on token trees",
+        summary="Llama 3.2 Vision and Llama 4",
         model_types=("mllama", "llama4"),
         **_TOKEN_TREE,
     )
     registry.adapter(
         "gemma",
         "vlmkit_adapters.gemma:gemma",
-        summary="Gemma 3 and Gemma 4, on token trees",
+        summary="Gemma 3 and Gemma 4",
         model_types=("gemma3", "gemma4"),
         **_TOKEN_TREE,
     )
     registry.adapter(
         "intern",
         "vlmkit_adapters.intern:intern",
-        summary="InternVL3 and later in their -hf form, on token trees",
+        summary="InternVL3 and later in their -hf form",
         model_types=("internvl",),
         **_TOKEN_TREE,
     )
     registry.adapter(
         "llava",
         "vlmkit_adapters.llava:llava",
-        summary="LLaVA-OneVision, on token trees",
+        summary="LLaVA-OneVision",
         model_types=("llava_onevision",),
         **_TOKEN_TREE,
     )
@@ -53,7 +53,7 @@ def vlmkit_register(registry: Registry) -> None:
     registry.adapter(
         "generic",
         "vlmkit_adapters.generic:generic",
-        summary="Any other vision-language checkpoint of transformers, on forked caches",
+        summary="Any other vision-language checkpoint of transformers",
         model_types=("*",),
         capabilities=Capability,
         branching="forked-cache",

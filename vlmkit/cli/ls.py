@@ -29,7 +29,7 @@ _HEAVY = ("adapter", "intervention")
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "adapter": ("name", "model types", "readouts", "images", "branching", "summary"),
+        "adapter": ("name", "readouts", "images", "branching", "families"),
         "intervention": ("name", "summary", "owner"),
     }
 )
@@ -95,8 +95,9 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
         return _options(row)
     if column == "images":
         return {True: "several", False: "one", None: "unknown"}[row["several_images"]]
-    value = row[column.replace(" ", "_")]
-    return "\n".join(value) if isinstance(value, list) else str(value)
+    if column == "families":
+        return "\n".join([row["summary"], ", ".join(row["model_types"])]).strip()
+    return "\n".join(row[column]) if isinstance(row[column], list) else str(row[column])
 
 
 def _options(row: Mapping[str, Any]) -> str:

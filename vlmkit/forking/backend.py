@@ -13,7 +13,7 @@ from vlmkit.forking.model import ForkingModel
 from vlmkit.forking.states import Opening, Rows, State
 from vlmkit.tokentree.asked import Asked
 from vlmkit.tokentree.bill import Bill
-from vlmkit.tokentree.budget import Budget
+from vlmkit.tokentree.budget import Budget, Limits
 from vlmkit.tokentree.candidates import by_mean, candidate_tokens
 from vlmkit.tokentree.checkpoint import Checkpoint
 from vlmkit.tokentree.memory import Memory
@@ -28,14 +28,13 @@ class ForkingBackend:
     Args:
         load: Loads the model; called once, at the first query.
         describe: What a manifest says of the model before it is loaded.
-        tokens: Most tokens of one forward; a forked row counts with all that stands before it, for it holds a copy.
-        trunk_bytes: Bytes for the caches of images.
+        limits: How much it may hold and run at once. A forked row counts with all that stands before it, for it holds
+            a copy; visual features are not kept.
     """
 
     load: Callable[[], ForkingModel]
     describe: Mapping[str, Any]
-    tokens: int = 16_384
-    trunk_bytes: int = 2 * 2**30
+    limits: Limits = field(factory=Limits)
     _model: ForkingModel | None = field(default=None, init=False)
     _budget: Budget = field(init=False)
     _openings: Memory[State] = field(init=False)
@@ -111,8 +110,8 @@ class ForkingBackend:
     def _ready(self) -> ForkingModel:
         if self._model is None:
             model = self.load()
-            self._budget = Budget(self.tokens)
-            self._openings = Memory(self.trunk_bytes)
+            self._budget = Budget(self.limits.tokens)
+            self._openings = Memory(self.limits.trunk_bytes)
             self._budget.run([1], lambda _: model.continuation)  # the trial may be the first to lack memory
             self._model = model
         return self._model

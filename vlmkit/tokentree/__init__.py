@@ -12,7 +12,8 @@ Shapes: B buckets rows, T packed tokens, P tokens of a past, H heads, D head siz
 """
 
 from vlmkit.tokentree.attention import ATTENTION, register_attention, tree_attention
-from vlmkit.tokentree.backend import Limits, TokenTreeBackend
+from vlmkit.tokentree.backend import TokenTreeBackend
+from vlmkit.tokentree.budget import Limits
 from vlmkit.tokentree.checkpoint import Checkpoint
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.huggingface import HuggingFaceFamily, opener

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from vlmkit.tokentree.asked import Asked
 from vlmkit.tokentree.bill import Bill
-from vlmkit.tokentree.budget import Budget
+from vlmkit.tokentree.budget import Budget, Limits
 from vlmkit.tokentree.candidates import candidate_tokens
 from vlmkit.tokentree.decode import Opening, greedy
 from vlmkit.tokentree.executor import Executor
@@ -19,21 +19,6 @@ from vlmkit.tokentree.memory import Memory
 from vlmkit.tokentree.score import Question, log_probabilities
 from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
 from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage
-
-
-@frozen
-class Limits:
-    """How much a token-tree backend may hold and run at once.
-
-    Args:
-        tokens: Most tokens of one language-model forward.
-        trunk_bytes: Bytes for keys and values of trunks.
-        feature_bytes: Bytes for visual features.
-    """
-
-    tokens: int = 16_384
-    trunk_bytes: int = 2 * 2**30
-    feature_bytes: int = 2**29
 
 
 @define

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-from attrs import define
+from attrs import define, frozen
 
 from vlmkit.errors import BackendError
 
@@ -17,6 +17,21 @@ LOWEST_BUDGET = 256
 T = TypeVar("T")
 
 log = logging.getLogger("vlmkit")
+
+
+@frozen
+class Limits:
+    """How much a backend for local models may hold and run at once.
+
+    Args:
+        tokens: Most tokens of one language-model forward.
+        trunk_bytes: Bytes for the keys and values, or other states, of trunks.
+        feature_bytes: Bytes for visual features, where they are kept beside the trunks.
+    """
+
+    tokens: int = 16_384
+    trunk_bytes: int = 2 * 2**30
+    feature_bytes: int = 2**29
 
 
 @define
