@@ -18,7 +18,7 @@ def _number(default: Any, validator: Any, help: str) -> Any:
 class Recipe:
     """What is trained on and for how long; every field is an option of ``vlmkit glyphs train``."""
 
-    steps: int = _number(6000, ge(1), "Optimizer steps.")
+    steps: int = _number(7500, ge(1), "Optimizer steps.")
     batch_size: int = _number(48, ge(1), "Questions in a step.")
     learning_rate: float = _number(1.5e-3, gt(0), "Peak learning rate of AdamW.")
     warmup_steps: int = _number(200, ge(1), "Steps in which the learning rate rises from 0.")
