@@ -16,7 +16,7 @@ from attrs import define, evolve, field
 from attrs.validators import ge, gt
 
 from vlmkit import Answer, Capability, Choose, Failed, Image, Letter, Likelihood, Query, Reply, Text, Usage
-from vlmkit.errors import ServerError, SpecError
+from vlmkit.errors import BackendError, ServerError, SpecError
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.types.labels import NONE_NAME
 from vlmkit_adapters.openai.caller import Caller, RefusedError
@@ -25,14 +25,25 @@ from vlmkit_adapters.openai.offers import (
     Choices,
     Length,
     Offers,
+    answer_ids,
     choice_field,
     find_choices,
     find_length,
     find_logprobs,
     letter_fields,
+    named_fields,
+    names_tokens,
 )
 from vlmkit_adapters.openai.prices import Prices
-from vlmkit_adapters.openai.reading import letter_ballot, reply_text, top_log_probs, usage_of
+from vlmkit_adapters.openai.reading import (
+    answers_to,
+    exact_ballot,
+    letter_ballot,
+    named_log_probs,
+    reply_text,
+    top_log_probs,
+    usage_of,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -56,12 +67,14 @@ class ServerBackend:
     """Answers queries through a server that speaks the OpenAI protocol.
 
     The key comes from the environment variable ``OPENAI_API_KEY``, which the official client reads; it is written
-    nowhere. What the server offers is found out once, by up to five short requests, unless the options say it.
+    nowhere. What the server offers is found out once, by at most seven short requests, unless the options say it.
 
     Args:
         model: The model's name on the server.
         base_url: The server, mostly with ``/v1`` at its end.
         logprobs: Whether the server returns log-probabilities, for the readout ``letter``; ``auto`` asks it.
+        token_ids: Whether the server returns the log-probabilities of named tokens, so that the readout ``letter`` is
+            exact; ``auto`` asks it, ``yes`` ends the run where it gives no ids.
         choices: The field by which the server limits replies to the options, for the readout ``text``; ``auto`` asks.
         length: The field by which the server limits the length of replies; ``auto`` asks.
         concurrency: Most requests at once; how many there are depends on how the server takes them.
@@ -73,6 +86,7 @@ class ServerBackend:
     model: str
     base_url: str = field(default="https://api.openai.com/v1", validator=_without_secrets)
     logprobs: Literal["auto", "yes", "no"] = "auto"
+    token_ids: Literal["auto", "yes", "no"] = "auto"
     choices: Literal["auto"] | Choices = "auto"
     length: Literal["auto"] | Length = "auto"
     concurrency: int = field(default=32, validator=ge(1))
@@ -112,6 +126,7 @@ class ServerBackend:
             "model": self.model,
             "base_url": self.base_url,
             "logprobs": offers.logprobs,
+            "token_ids": bool(offers.token_ids),
             "choices": offers.choices,
         }
 
@@ -184,9 +199,12 @@ class ServerBackend:
     def _find_offers(self, caller: Caller) -> Offers:
         try:
             length = find_length(caller, self.model) if self.length == "auto" else self.length
+            token_ids = self._find_token_ids(caller, length)
+            ask = self.logprobs == "auto" and not token_ids
             return Offers(
                 length,
-                find_logprobs(caller, self.model, length) if self.logprobs == "auto" else self.logprobs == "yes",
+                find_logprobs(caller, self.model, length) if ask else self.logprobs != "no",
+                token_ids,
                 find_choices(caller, self.model, length) if self.choices == "auto" else self.choices,
             )
         except RefusedError as error:
@@ -194,6 +212,19 @@ class ServerBackend:
                 f"{self.base_url} does not answer a plain question: {error.message}",
                 hint="check the model's name, and that this server is one for chat",
             ) from error
+
+    def _find_token_ids(self, caller: Caller, length: Length) -> Mapping[str, int]:
+        if "no" in (self.logprobs, self.token_ids):
+            return {}
+        if self.token_ids == "auto" and not names_tokens(caller, self.model, length):
+            return {}
+        try:
+            return answer_ids(caller, self.model)
+        except BackendError as error:
+            if self.token_ids == "yes":
+                raise ServerError(error.message, hint="use token_ids=no") from error
+            _log.info("%s; letters are read off the likeliest tokens", error.message)
+            return {}
 
     def _check(self, queries: Sequence[Query]) -> None:
         offers = self.offers
@@ -241,7 +272,8 @@ class ServerBackend:
         if not isinstance(query, Choose):
             return {length: query.max_tokens}
         if not isinstance(query.readout, Reply):
-            return {length: 1, **letter_fields()}
+            ids = self.offers.ids_of(answers_to(query))
+            return {length: 1, **(named_fields(ids) if ids else letter_fields())}
         fields: dict[str, Any] = {length: query.readout.max_tokens}
         if self.offers.choices != "none":
             texts = [option.name for option in query.options]
@@ -256,4 +288,6 @@ class ServerBackend:
             return Text(reply_text(completion), prompt=query.text, usage=usage)
         if isinstance(query.readout, Reply):
             return ballot_from_reply(query, reply_text(completion), prompt=query.text, usage=usage)
+        if ids := self.offers.ids_of(answers_to(query)):
+            return exact_ballot(query, ids, named_log_probs(completion), usage)
         return letter_ballot(query, top_log_probs(completion), usage)

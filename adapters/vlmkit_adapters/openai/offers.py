@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Literal, cast, get_args
 
 from attrs import frozen
 
+from vlmkit.errors import BackendError
 from vlmkit_adapters.openai.caller import PLAIN, Caller, RefusedError
-from vlmkit_adapters.openai.reading import has_log_probs, reply_text
+from vlmkit_adapters.openai.reading import ANSWERS, has_log_probs, named_log_probs, reply_text
 
 Choices = Literal["structured_outputs", "guided_choice", "none"]
 """The field by which a request limits the reply to given texts: vLLM's present one, its former one, or none."""
@@ -21,6 +23,9 @@ TOP = 20
 
 _ODD_REPLY = "vlmkit-probe"
 
+_ODD_TOKENS = (11, 13)
+"""Tokens that every vocabulary has, and that nobody speaks of without being asked for them."""
+
 
 @frozen
 class Offers:
@@ -29,12 +34,20 @@ class Offers:
     Args:
         length: How it limits the length of replies.
         logprobs: Whether it returns the log-probabilities of the likeliest tokens.
+        token_ids: The answers of the readout ``letter`` that are single tokens, with the tokens' ids, where it returns
+            the log-probabilities of tokens that are named; else nothing.
         choices: How it limits replies to given texts.
     """
 
     length: Length
     logprobs: bool
+    token_ids: Mapping[str, int]
     choices: Choices
+
+    def ids_of(self, answers: Sequence[str]) -> Sequence[int]:
+        """Return the ids by which these answers can be named, or nothing if one of them cannot."""
+        ids = [self.token_ids[answer] for answer in answers if answer in self.token_ids]
+        return ids if len(ids) == len(answers) else []
 
 
 def find_length(caller: Caller, model: str) -> Length:
@@ -71,6 +84,37 @@ def find_logprobs(caller: Caller, model: str, length: Length) -> bool:
         return _refusal(refused)
 
 
+def names_tokens(caller: Caller, model: str, length: Length) -> bool:
+    """Return whether the server returns the log-probabilities of tokens that are named.
+
+    Raises:
+        ServerError: It cannot be reached.
+        BackendError: It keeps failing.
+    """
+    body = {**_question(model, length), **named_fields(_ODD_TOKENS)}
+    try:
+        return caller.ask(body, named_log_probs).content.keys() >= set(_ODD_TOKENS)
+    except RefusedError as refused:
+        return _refusal(refused)
+
+
+def answer_ids(caller: Caller, model: str) -> Mapping[str, int]:
+    """Return the answers of the readout ``letter`` that are single tokens, with the tokens' ids.
+
+    One request is enough: each answer stands in a line of its own, the first in two. If these two differ, the tokenizer
+    treats the beginning of a text in its own way, and no other line tells what its answer would be by itself.
+
+    Raises:
+        BackendError: The server gives no ids, or the tokenizer is of that kind.
+    """
+    ids = caller.tokenize(model, "\n".join([ANSWERS[0], *ANSWERS]))
+    breaks = ids[1:2]
+    lines = [list(line) for broken, line in groupby(ids, lambda token: token in breaks) if not broken]
+    if len(lines) != 1 + len(ANSWERS) or lines[0] != lines[1]:
+        raise BackendError(f"{caller.base_url} does not tokenize a letter alike everywhere in a text")
+    return {answer: line[0] for answer, line in zip(ANSWERS, lines[1:], strict=True) if len(line) == 1}
+
+
 def find_choices(caller: Caller, model: str, length: Length) -> Choices:
     """Return how the server limits replies: by the first field that makes it say what it never would.
 
@@ -92,6 +136,11 @@ def find_choices(caller: Caller, model: str, length: Length) -> Choices:
 def letter_fields() -> Mapping[str, Any]:
     """Return the fields that ask for log-probabilities."""
     return {"logprobs": True, "top_logprobs": TOP}
+
+
+def named_fields(ids: Sequence[int]) -> Mapping[str, Any]:
+    """Return the fields that ask for the log-probabilities of these tokens, by which vLLM also writes them."""
+    return {"logprobs": True, "extra_body": {"logprob_token_ids": list(ids), "return_tokens_as_token_ids": True}}
 
 
 def choice_field(choices: Choices, texts: list[str]) -> Mapping[str, Any]:
