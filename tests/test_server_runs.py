@@ -16,7 +16,7 @@ from vlmkit_adapters.scripted import ScriptedBackend
 SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
 KEY = "sk-very-secret-0123456789"
 HUNDREDS = ("run", "glyphs:labels=12,images=500", "--strategy", "flat:readout=letter", "--output")
-FORCED = {"logprobs": "yes", "token_ids": "no", "choices": "none", "length": "max_tokens"}
+FORCED = {"logprobs": "yes", "token_ids": "no", "choices": "none", "length": "max_tokens", "greedy": "yes"}
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from vlmkit.types import Ballot, Choose, Failed, Readout
 _SHOWN = ("model", "base_url", "revision", "dtype", "device")
 """What is shown of a model's identity."""
 
-_OFFERED = ("logprobs", "token_ids", "choices")
+_OFFERED = ("logprobs", "token_ids", "choices", "greedy")
 """What is shown of it with its name: what a server offers, in the words of the options that would say so."""
 
 

@@ -94,6 +94,7 @@ class FakeServer:
             log-probabilities names; ``by_word`` is one. Without it such names are ignored, as a former vLLM does.
         choices: The field by which it limits replies; another is ignored, as a lenient server does.
         length: The one field by which it limits the length of replies, or None for either; it refuses the other.
+        greedy: Whether it takes the temperature 0; else it refuses that.
         seconds: How long each answer takes.
         port: A port to listen at, or 0 for any.
     """
@@ -106,6 +107,7 @@ class FakeServer:
     tokenizer: Tokenizer | None = None
     choices: ChoiceField | None = None
     length: LengthField | None = None
+    greedy: bool = True
     seconds: float = 0.0
     port: int = 0
     requests: list[Request] = field(factory=list, init=False)
@@ -242,6 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
             return partial(self._refuse, 422, "Unsupported fields in the request: {'logprobs'}")
         if fake.length is not None and fake.length not in body:
             return partial(self._refuse, 400, f"Unsupported parameter. Use '{fake.length}' instead.")
+        if not fake.greedy and body.get("temperature") == 0:
+            return partial(self._refuse, 400, "Unsupported value: 'temperature' does not support 0 with this model.")
         whole = fake.completed(body)
         content = json.dumps(whole).encode()
         if fault is None:

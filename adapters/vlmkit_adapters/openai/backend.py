@@ -16,7 +16,7 @@ from attrs import define, evolve, field
 from attrs.validators import ge, gt
 
 from vlmkit import Answer, Capability, Choose, Failed, Image, Letter, Likelihood, Query, Reply, Text, Usage
-from vlmkit.errors import BackendError, ServerError, SpecError
+from vlmkit.errors import ServerError, SpecError
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.types.labels import NONE_NAME
 from vlmkit_adapters.openai.caller import Caller, RefusedError
@@ -25,14 +25,11 @@ from vlmkit_adapters.openai.offers import (
     Choices,
     Length,
     Offers,
-    answer_ids,
+    Switch,
     choice_field,
-    find_choices,
-    find_length,
-    find_logprobs,
+    find_offers,
     letter_fields,
     named_fields,
-    names_tokens,
 )
 from vlmkit_adapters.openai.prices import Prices
 from vlmkit_adapters.openai.reading import (
@@ -67,7 +64,7 @@ class ServerBackend:
     """Answers queries through a server that speaks the OpenAI protocol.
 
     The key comes from the environment variable ``OPENAI_API_KEY``, which the official client reads; it is written
-    nowhere. What the server offers is found out once, by at most seven short requests, unless the options say it.
+    nowhere. What the server offers is found out once, by at most nine short requests, unless the options say it.
 
     Args:
         model: The model's name on the server.
@@ -77,6 +74,7 @@ class ServerBackend:
             exact; ``auto`` asks it, ``yes`` ends the run where it gives no ids.
         choices: The field by which the server limits replies to the options, for the readout ``text``; ``auto`` asks.
         length: The field by which the server limits the length of replies; ``auto`` asks.
+        greedy: Whether the server takes the temperature 0, so that replies are not left to chance; ``auto`` asks.
         concurrency: Most requests at once; how many there are depends on how the server takes them.
         max_retries: Retries of one request.
         timeout: Longest wait for one reply, in seconds.
@@ -85,10 +83,11 @@ class ServerBackend:
 
     model: str
     base_url: str = field(default="https://api.openai.com/v1", validator=_without_secrets)
-    logprobs: Literal["auto", "yes", "no"] = "auto"
-    token_ids: Literal["auto", "yes", "no"] = "auto"
+    logprobs: Switch = "auto"
+    token_ids: Switch = "auto"
     choices: Literal["auto"] | Choices = "auto"
     length: Literal["auto"] | Length = "auto"
+    greedy: Switch = "auto"
     concurrency: int = field(default=32, validator=ge(1))
     max_retries: int = field(default=5, validator=ge(0))
     timeout: float = field(default=120.0, validator=gt(0))
@@ -128,6 +127,7 @@ class ServerBackend:
             "logprobs": offers.logprobs,
             "token_ids": bool(offers.token_ids),
             "choices": offers.choices,
+            "greedy": offers.form.greedy,
         }
 
     @property
@@ -139,7 +139,15 @@ class ServerBackend:
         """
         with self._first_use:
             if self._offers is None:
-                self._offers = self._find_offers(self.caller)
+                self._offers = find_offers(
+                    self.caller,
+                    self.model,
+                    length=self.length,
+                    greedy=self.greedy,
+                    logprobs=self.logprobs,
+                    token_ids=self.token_ids,
+                    choices=self.choices,
+                )
                 _log.info("%s offers %s", self.base_url, self._offers)
             return self._offers
 
@@ -196,36 +204,6 @@ class ServerBackend:
             self._caller = None
         self._url.cache_clear()
 
-    def _find_offers(self, caller: Caller) -> Offers:
-        try:
-            length = find_length(caller, self.model) if self.length == "auto" else self.length
-            token_ids = self._find_token_ids(caller, length)
-            ask = self.logprobs == "auto" and not token_ids
-            return Offers(
-                length,
-                find_logprobs(caller, self.model, length) if ask else self.logprobs != "no",
-                token_ids,
-                find_choices(caller, self.model, length) if self.choices == "auto" else self.choices,
-            )
-        except RefusedError as error:
-            raise ServerError(
-                f"{self.base_url} does not answer a plain question: {error.message}",
-                hint="check the model's name, and that this server is one for chat",
-            ) from error
-
-    def _find_token_ids(self, caller: Caller, length: Length) -> Mapping[str, int]:
-        if "no" in (self.logprobs, self.token_ids):
-            return {}
-        if self.token_ids == "auto" and not names_tokens(caller, self.model, length):
-            return {}
-        try:
-            return answer_ids(caller, self.model)
-        except BackendError as error:
-            if self.token_ids == "yes":
-                raise ServerError(error.message, hint="use token_ids=no") from error
-            _log.info("%s; letters are read off the likeliest tokens", error.message)
-            return {}
-
     def _check(self, queries: Sequence[Query]) -> None:
         offers = self.offers
         for query in queries:
@@ -258,7 +236,6 @@ class ServerBackend:
         body = {
             "model": self.model,
             "messages": messages(query, [self._url(image) for image in query.images]),
-            "temperature": 0,
             **self._readout_fields(query),
         }
         try:
@@ -268,13 +245,13 @@ class ServerBackend:
         return evolve(reply.content, usage=reply.content.usage + Usage(retries=reply.retries))
 
     def _readout_fields(self, query: Query) -> Mapping[str, Any]:
-        length = self.offers.length
+        form = self.offers.form
         if not isinstance(query, Choose):
-            return {length: query.max_tokens}
+            return form.fields(query.max_tokens)
         if not isinstance(query.readout, Reply):
             ids = self.offers.ids_of(answers_to(query))
-            return {length: 1, **(named_fields(ids) if ids else letter_fields())}
-        fields: dict[str, Any] = {length: query.readout.max_tokens}
+            return {**form.fields(1), **(named_fields(ids) if ids else letter_fields())}
+        fields = dict(form.fields(query.readout.max_tokens))
         if self.offers.choices != "none":
             texts = [option.name for option in query.options]
             if query.allow_none and NONE_NAME not in texts:
