@@ -28,8 +28,7 @@ TOP = 20
 _ODD_REPLY = "vlmkit-probe"
 
 _ODD_TOKENS = (11, 13)
-"""Tokens that every vocabulary has, and that nobody speaks of without being asked for them."""
-
+"""Tokens that every vocabulary has, by their ids; a server that does not heed the ids names no token by them."""
 
 _log = logging.getLogger(__name__)
 
