@@ -8,7 +8,7 @@ import pytest
 
 from vlmkit.registry import PluginHost
 from vlmkit.registry.needs import needs
-from vlmkit.testing.server import FakeServer, Said, answered_by
+from vlmkit.testing.server import FakeServer, Said, answered_by, by_word
 from vlmkit_adapters.scripted import ScriptedBackend
 
 ADAPTER = """
@@ -105,6 +105,14 @@ def test_server_tells_its_models_and_readouts(doctor, address):
     assert checks["readout text"]["state"] == "ok"
     assert (checks["readout letter"]["state"], checks["readout letter"]["mend"]) == ("missing", "use readout=text")
     assert checks["readout likelihood"]["state"] == "missing"
+
+
+@pytest.mark.parametrize(("tokenizer", "said"), [(by_word, "yes"), (None, "no")])
+def test_server_tells_whether_it_knows_named_tokens(doctor, address, tokenizer, said):
+    with FakeServer(answered_by(ScriptedBackend(accuracy=1.0)), tokenizer=tokenizer) as server:
+        code, checks = doctor(address(server))
+    assert code == 0 and f"logprobs=yes, token_ids={said}, choices=none" in checks["model"]["found"]
+    assert checks["readout letter"]["state"] == "ok"
 
 
 def test_name_that_the_server_does_not_know_is_broken_beside_those_it_knows(doctor, address):

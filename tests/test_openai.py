@@ -32,7 +32,7 @@ from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
 
 SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
-FORCED = {"logprobs": "yes", "choices": "none", "length": "max_tokens"}
+FORCED = {"logprobs": "yes", "token_ids": "no", "choices": "none", "length": "max_tokens", "greedy": "yes"}
 KEY = "sk-very-secret-0123456789"
 
 
@@ -203,7 +203,25 @@ def test_length_of_replies_is_limited_by_the_field_that_the_server_takes(connect
     with serving(length="max_completion_tokens", answer=lambda asked: Said(str(asked.max_tokens))) as server:
         backend = connect(server, length="auto")
         (text,) = backend.answer([Generate((Image(picture(1)),), "How many?", max_tokens=7)])
-        assert text.text == "7" and backend.offers.length == "max_completion_tokens"
+        assert text.text == "7" and backend.offers.form.length == "max_completion_tokens"
+
+
+@pytest.mark.parametrize("length", ["max_tokens", "max_completion_tokens"])
+def test_server_that_refuses_the_temperature_0_is_asked_without(connect, length):
+    queries = [choose(1, Reply()), choose(2)]
+    with serving(length=length, greedy=False) as server:
+        backend = connect(server, length="auto", greedy="auto")
+        assert backend.identity["greedy"] is False and backend.offers.form.length == length
+        answers = backend.answer(queries)
+    assert [answer.choice for answer in answers] == [answer.choice for answer in SCRIPTED.answer(queries)]
+    assert not any("temperature" in chat.body for chat in server.chats)
+
+
+def test_replies_are_greedy_where_the_server_takes_the_temperature_0(connect):
+    with serving() as server:
+        backend = connect(server, greedy="auto")
+        backend.answer([choose()])
+    assert backend.identity["greedy"] is True and server.chats[0].body["temperature"] == 0
 
 
 def test_server_that_takes_no_plain_question_is_told_from_one_that_lacks_something(connect):
@@ -217,12 +235,13 @@ def test_server_that_takes_no_plain_question_is_told_from_one_that_lacks_somethi
 @pytest.mark.parametrize("choices", [None, "structured_outputs", "guided_choice"])
 def test_offers_are_found_out_once_and_reported(connect, logprobs, choices):
     with serving(logprobs=logprobs, choices=choices) as server:
-        backend = connect(server, logprobs="auto", choices="auto", length="auto")
+        backend = connect(server, **dict.fromkeys(FORCED, "auto"))
         assert server.requests == [] and Capability.LIKELIHOOD not in backend.capabilities
         identity = backend.identity
-        assert (identity["logprobs"], identity["choices"]) == (logprobs, choices or "none")
+        offered = {"logprobs": logprobs, "token_ids": False, "choices": choices or "none"}
+        assert offered.items() <= identity.items() and identity["greedy"] is True
         asked = len(server.requests)
-        assert asked <= 4
+        assert asked <= 5
         backend.answer([choose(1, Reply()), choose(2, Reply())])
         assert dict(backend.identity) == identity and len(server.requests) == asked + 2
 

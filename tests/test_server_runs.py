@@ -16,7 +16,7 @@ from vlmkit_adapters.scripted import ScriptedBackend
 SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
 KEY = "sk-very-secret-0123456789"
 HUNDREDS = ("run", "glyphs:labels=12,images=500", "--strategy", "flat:readout=letter", "--output")
-FORCED = {"logprobs": "yes", "choices": "none", "length": "max_tokens"}
+FORCED = {"logprobs": "yes", "token_ids": "no", "choices": "none", "length": "max_tokens", "greedy": "yes"}
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +145,23 @@ def test_failed_queries_fail_their_examples_and_show_in_the_table(vlmkit_here, p
     assert ended.returncode == 1
     failed = [record for record in records(tmp_path / "out") if record["error"] is not None]
     assert [record["id"] for record in failed] == ["label 1/3.png"]
+
+
+def test_server_that_fails_on_every_picture_ends_the_run_after_some(vlmkit_here, tmp_path):
+    def blind(asked):
+        if asked.images:
+            raise ConnectionError
+        return answered_by(SCRIPTED)(asked)
+
+    with serving(answer=blind) as server:
+        model = spec(server, max_retries=1, **FORCED)
+        ended = vlmkit_here(*HUNDREDS, "out", "--in-flight", "8", "--model", model)
+        assert len(server.chats) < 2 * (20 + 4 * 8)
+        assert ended.returncode == 2 and ended.stderr.splitlines()[-1].startswith("error: 20 examples failed in a row")
+        assert "2 times running" in ended.stderr and "--max-failures allows more" in ended.stderr
+        assert results(tmp_path / "out")["status"] == "failed"
+        patient = vlmkit_here(*HUNDREDS, "out", "--limit", "40", "--max-failures", "100%", "--model", model)
+    assert patient.returncode == 0 and results(tmp_path / "out")["n"]["failed"] == 40
 
 
 def test_key_goes_to_the_server_and_nowhere_else(vlmkit_here, pictures, tmp_path):

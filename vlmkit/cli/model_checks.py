@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 from attrs import evolve
 
@@ -19,6 +20,9 @@ from vlmkit.types import Ballot, Choose, Failed, Readout
 
 _SHOWN = ("model", "base_url", "revision", "dtype", "device")
 """What is shown of a model's identity."""
+
+_OFFERED = ("logprobs", "token_ids", "choices", "greedy")
+"""What is shown of it with its name: what a server offers, in the words of the options that would say so."""
 
 
 def model(spec: str, plugins: PluginHost) -> Iterator[Check]:
@@ -41,7 +45,13 @@ def model(spec: str, plugins: PluginHost) -> Iterator[Check]:
 
 def _identity(backend: Backend) -> str:
     identity = backend.identity
-    return ", ".join(str(identity[key]) for key in _SHOWN if identity.get(key) is not None)
+    shown = [str(identity[key]) for key in _SHOWN if identity.get(key) is not None]
+    offered = [f"{key}={_as_option(identity[key])}" for key in _OFFERED if key in identity]
+    return ", ".join(shown + offered)
+
+
+def _as_option(value: Any) -> str:
+    return {True: "yes", False: "no"}.get(value, str(value))
 
 
 def _readouts(backend: Backend, builder: Builder) -> Iterator[Check]:

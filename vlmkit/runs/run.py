@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from vlmkit.contracts import Dataset
 from vlmkit.engine.pipeline import Pipeline
-from vlmkit.errors import RunDirectoryError
+from vlmkit.errors import BackendError, RunDirectoryError, UserError
 from vlmkit.registry import PluginHost
 from vlmkit.registry.isolate import call_each
 from vlmkit.runs.directory import RunDirectory
@@ -21,6 +21,9 @@ from vlmkit.runs.results import Status, summary
 from vlmkit.runs.samples import sample_lines
 from vlmkit.runs.survey import Survey
 from vlmkit.types import Example, LabelSpace
+
+FAILURES_IN_A_ROW = 20
+"""Examples that the model fails one after the other before a run ends, if they are more than may fail as well."""
 
 
 @frozen
@@ -64,15 +67,22 @@ class Run:
             observe: Called with each new record, right after it is on disk.
 
         Raises:
-            UserError: The run cannot go on; what is done stays on disk.
+            UserError: The run cannot go on, or the model has answered nothing for a while; what is done stays on disk.
         """
         self._tell("vlmkit_run_started")
+        failures = 0
         try:
             for solved in self.pipeline.solve(self._remaining(), self.labels):
                 record = Record.of(solved)
                 self.files.append(record, sample_lines(solved))
                 self._tell("vlmkit_prediction", prediction=record)
                 observe(record)
+                failures = failures + 1 if isinstance(solved.error, BackendError) else 0
+                if failures >= FAILURES_IN_A_ROW and failures > self.allowed(self._total):
+                    raise UserError(
+                        f"{failures} examples failed in a row, the last one with: {solved.error}",
+                        hint="see to the model; the same command goes on from here, and --max-failures allows more",
+                    )
         except KeyboardInterrupt:
             return self._finish("cancelled")
         except BaseException:
@@ -82,6 +92,10 @@ class Run:
             raise
         return self._finish("success")
 
+    @property
+    def _total(self) -> int:
+        return len(self.files.done.union(self.survey.ids))
+
     def _remaining(self) -> Iterator[Example]:
         chosen = islice(self.dataset, self.limit)
         return (example for example in chosen if example.id not in self.files.done)
@@ -90,7 +104,7 @@ class Run:
         results = summary(
             self.files.records(),
             status=status,
-            total=len(self.files.done.union(self.survey.ids)),
+            total=self._total,
             config=self.config,
             directory=str(self.directory),
             limit=self.limit,

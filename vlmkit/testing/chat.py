@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from attrs import field, frozen
@@ -18,8 +20,14 @@ ChoiceField = Literal["structured_outputs", "guided_choice"]
 LengthField = Literal["max_tokens", "max_completion_tokens"]
 """The field by which a request limits the length of the reply."""
 
+Tokenizer = Callable[[str], Sequence[int]]
+"""From a text to the ids of its tokens."""
+
 PICTURE_TOKENS = 100
 """Tokens that a picture counts for in the reported usage; a word counts for one."""
+
+_LOWEST = -9999.0
+"""What vLLM writes for any log-probability below it."""
 
 
 @frozen
@@ -52,6 +60,11 @@ class Said:
 
     text: str
     log_probs: Mapping[str, float] = field(factory=dict)
+
+
+def by_word(text: str) -> Sequence[int]:
+    """Tokenize as simply as can be: a word is a token, and so is any character between words."""
+    return [zlib.crc32(word.encode()) for word in re.findall(r"\w+|\W", text)]
 
 
 def answered_by(backend: Backend) -> Callable[[Asked], Said]:
@@ -118,7 +131,27 @@ def _options(asked: Asked) -> list[str]:
     return [line.partition(". ")[2] for line in lines] if asked.letters else lines
 
 
-def completion(model: str, said: Said, asked: Asked, cached_pictures: int) -> Mapping[str, Any]:
+def returned_tokens(
+    body: Mapping[str, Any], log_probs: Mapping[str, float], tokenizer: Tokenizer | None
+) -> Mapping[str, float]:
+    """Return the log-probabilities that a request asks for: of the tokens that it names, or else of the likeliest.
+
+    Args:
+        body: The request.
+        log_probs: All there are, by token.
+        tokenizer: What tells tokens by their ids, or None where the request's names of tokens are ignored.
+    """
+    likeliest = dict(sorted(log_probs.items(), key=lambda pair: -pair[1]))
+    if tokenizer is None or "logprob_token_ids" not in body:
+        return dict(list(likeliest.items())[: body.get("top_logprobs", 0)])
+    by_id = {ids[0]: score for token, score in likeliest.items() if len(ids := tokenizer(token)) == 1}
+    named = dict.fromkeys([*list(by_id)[:1], *body["logprob_token_ids"]])
+    return {f"token_id:{token}": by_id.get(token, _LOWEST) for token in named}
+
+
+def completion(
+    model: str, said: Said, asked: Asked, tokens: Mapping[str, float], cached_pictures: int
+) -> Mapping[str, Any]:
     """Return the completion that says it; the pictures that stood in a cache are told from the others."""
     choice: dict[str, Any] = {
         "index": 0,
@@ -127,9 +160,9 @@ def completion(model: str, said: Said, asked: Asked, cached_pictures: int) -> Ma
         "logprobs": None,
     }
     if asked.letters:
-        top = sorted(said.log_probs.items(), key=lambda pair: -pair[1])[:20]
-        listed = [{"token": token, "logprob": score, "bytes": None} for token, score in top]
-        choice["logprobs"] = {"content": [{**listed[0], "top_logprobs": listed}], "refusal": None}
+        listed = [{"token": token, "logprob": score, "bytes": None} for token, score in tokens.items()]
+        sampled = {"token": said.text, "logprob": max(said.log_probs.values()), "bytes": None}
+        choice["logprobs"] = {"content": [{**sampled, "top_logprobs": listed}], "refusal": None}
     prompt, reply = len(asked.text.split()) + PICTURE_TOKENS * len(asked.images), len(said.text.split())
     usage = {
         "prompt_tokens": prompt,

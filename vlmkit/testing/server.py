@@ -20,14 +20,17 @@ from vlmkit.testing.chat import (
     ChoiceField,
     LengthField,
     Said,
+    Tokenizer,
     answered_by,
     asked_in,
+    by_word,
     completion,
     nonsense,
     picture_urls,
+    returned_tokens,
 )
 
-__all__ = ["Asked", "FakeServer", "Fault", "Request", "Said", "answered_by"]
+__all__ = ["Asked", "FakeServer", "Fault", "Request", "Said", "answered_by", "by_word"]
 
 
 @frozen
@@ -87,8 +90,11 @@ class FakeServer:
         faults: What goes wrong with the first chat request, with the second, and so on; None is nothing.
         key: The key that is asked for, or None for no key.
         logprobs: Whether it gives log-probabilities; else it refuses requests for them, as a strict server does.
+        tokenizer: What it tokenizes by at ``/tokenize``, as vLLM does, and so knows the tokens that a request for
+            log-probabilities names; ``by_word`` is one. Without it such names are ignored, as a former vLLM does.
         choices: The field by which it limits replies; another is ignored, as a lenient server does.
         length: The one field by which it limits the length of replies, or None for either; it refuses the other.
+        greedy: Whether it takes the temperature 0; else it refuses that.
         seconds: How long each answer takes.
         port: A port to listen at, or 0 for any.
     """
@@ -98,8 +104,10 @@ class FakeServer:
     faults: Iterable[Fault | None] = field(factory=lambda: repeat(None))
     key: str | None = None
     logprobs: bool = True
+    tokenizer: Tokenizer | None = None
     choices: ChoiceField | None = None
     length: LengthField | None = None
+    greedy: bool = True
     seconds: float = 0.0
     port: int = 0
     requests: list[Request] = field(factory=list, init=False)
@@ -162,7 +170,7 @@ class FakeServer:
         urls = picture_urls(body)
         cached = sum(url in self._seen for url in urls)
         self._seen.update(urls)
-        return completion(self.model, said, asked, cached)
+        return completion(self.model, said, asked, returned_tokens(body, said.log_probs, self.tokenizer), cached)
 
 
 class _Http(ThreadingHTTPServer):
@@ -196,11 +204,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         fault = self._receive(body)
+        if not self.path.endswith("/chat/completions"):
+            self._tokenize(body)
+            return
         try:
             send = self._reply(body, fault)
         finally:
             self.server.fake.finished()
         send()
+
+    def _tokenize(self, body: Mapping[str, Any]) -> None:
+        tokenizer = self.server.fake.tokenizer
+        if tokenizer is None or self.path != "/tokenize":
+            self._refuse(404, "no such page")
+            return
+        ids = list(tokenizer(body["prompt"]))
+        self._send(200, {"count": len(ids), "max_model_len": 4096, "tokens": ids})
 
     def _receive(self, body: Mapping[str, Any]) -> Fault | None:
         fake = self.server.fake
@@ -225,6 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
             return partial(self._refuse, 422, "Unsupported fields in the request: {'logprobs'}")
         if fake.length is not None and fake.length not in body:
             return partial(self._refuse, 400, f"Unsupported parameter. Use '{fake.length}' instead.")
+        if not fake.greedy and body.get("temperature") == 0:
+            return partial(self._refuse, 400, "Unsupported value: 'temperature' does not support 0 with this model.")
         whole = fake.completed(body)
         content = json.dumps(whole).encode()
         if fault is None:

@@ -25,14 +25,22 @@ from vlmkit_adapters.openai.offers import (
     Choices,
     Length,
     Offers,
+    Switch,
     choice_field,
-    find_choices,
-    find_length,
-    find_logprobs,
+    find_offers,
     letter_fields,
+    named_fields,
 )
 from vlmkit_adapters.openai.prices import Prices
-from vlmkit_adapters.openai.reading import letter_ballot, reply_text, top_log_probs, usage_of
+from vlmkit_adapters.openai.reading import (
+    answers_to,
+    exact_ballot,
+    letter_ballot,
+    named_log_probs,
+    reply_text,
+    top_log_probs,
+    usage_of,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -56,14 +64,17 @@ class ServerBackend:
     """Answers queries through a server that speaks the OpenAI protocol.
 
     The key comes from the environment variable ``OPENAI_API_KEY``, which the official client reads; it is written
-    nowhere. What the server offers is found out once, by up to five short requests, unless the options say it.
+    nowhere. What the server offers is found out once, by at most nine short requests, unless the options say it.
 
     Args:
         model: The model's name on the server.
         base_url: The server, mostly with ``/v1`` at its end.
         logprobs: Whether the server returns log-probabilities, for the readout ``letter``; ``auto`` asks it.
+        token_ids: Whether the server returns the log-probabilities of named tokens, so that the readout ``letter`` is
+            exact; ``auto`` asks it, ``yes`` ends the run where it gives no ids.
         choices: The field by which the server limits replies to the options, for the readout ``text``; ``auto`` asks.
         length: The field by which the server limits the length of replies; ``auto`` asks.
+        greedy: Whether the server takes the temperature 0, so that replies are not left to chance; ``auto`` asks.
         concurrency: Most requests at once; how many there are depends on how the server takes them.
         max_retries: Retries of one request.
         timeout: Longest wait for one reply, in seconds.
@@ -72,9 +83,11 @@ class ServerBackend:
 
     model: str
     base_url: str = field(default="https://api.openai.com/v1", validator=_without_secrets)
-    logprobs: Literal["auto", "yes", "no"] = "auto"
+    logprobs: Switch = "auto"
+    token_ids: Switch = "auto"
     choices: Literal["auto"] | Choices = "auto"
     length: Literal["auto"] | Length = "auto"
+    greedy: Switch = "auto"
     concurrency: int = field(default=32, validator=ge(1))
     max_retries: int = field(default=5, validator=ge(0))
     timeout: float = field(default=120.0, validator=gt(0))
@@ -112,7 +125,9 @@ class ServerBackend:
             "model": self.model,
             "base_url": self.base_url,
             "logprobs": offers.logprobs,
+            "token_ids": bool(offers.token_ids),
             "choices": offers.choices,
+            "greedy": offers.form.greedy,
         }
 
     @property
@@ -124,7 +139,15 @@ class ServerBackend:
         """
         with self._first_use:
             if self._offers is None:
-                self._offers = self._find_offers(self.caller)
+                self._offers = find_offers(
+                    self.caller,
+                    self.model,
+                    length=self.length,
+                    greedy=self.greedy,
+                    logprobs=self.logprobs,
+                    token_ids=self.token_ids,
+                    choices=self.choices,
+                )
                 _log.info("%s offers %s", self.base_url, self._offers)
             return self._offers
 
@@ -181,20 +204,6 @@ class ServerBackend:
             self._caller = None
         self._url.cache_clear()
 
-    def _find_offers(self, caller: Caller) -> Offers:
-        try:
-            length = find_length(caller, self.model) if self.length == "auto" else self.length
-            return Offers(
-                length,
-                find_logprobs(caller, self.model, length) if self.logprobs == "auto" else self.logprobs == "yes",
-                find_choices(caller, self.model, length) if self.choices == "auto" else self.choices,
-            )
-        except RefusedError as error:
-            raise ServerError(
-                f"{self.base_url} does not answer a plain question: {error.message}",
-                hint="check the model's name, and that this server is one for chat",
-            ) from error
-
     def _check(self, queries: Sequence[Query]) -> None:
         offers = self.offers
         for query in queries:
@@ -227,7 +236,6 @@ class ServerBackend:
         body = {
             "model": self.model,
             "messages": messages(query, [self._url(image) for image in query.images]),
-            "temperature": 0,
             **self._readout_fields(query),
         }
         try:
@@ -237,12 +245,13 @@ class ServerBackend:
         return evolve(reply.content, usage=reply.content.usage + Usage(retries=reply.retries))
 
     def _readout_fields(self, query: Query) -> Mapping[str, Any]:
-        length = self.offers.length
+        form = self.offers.form
         if not isinstance(query, Choose):
-            return {length: query.max_tokens}
+            return form.fields(query.max_tokens)
         if not isinstance(query.readout, Reply):
-            return {length: 1, **letter_fields()}
-        fields: dict[str, Any] = {length: query.readout.max_tokens}
+            ids = self.offers.ids_of(answers_to(query))
+            return {**form.fields(1), **(named_fields(ids) if ids else letter_fields())}
+        fields = dict(form.fields(query.readout.max_tokens))
         if self.offers.choices != "none":
             texts = [option.name for option in query.options]
             if query.allow_none and NONE_NAME not in texts:
@@ -256,4 +265,6 @@ class ServerBackend:
             return Text(reply_text(completion), prompt=query.text, usage=usage)
         if isinstance(query.readout, Reply):
             return ballot_from_reply(query, reply_text(completion), prompt=query.text, usage=usage)
+        if ids := self.offers.ids_of(answers_to(query)):
+            return exact_ballot(query, ids, named_log_probs(completion), usage)
         return letter_ballot(query, top_log_probs(completion), usage)

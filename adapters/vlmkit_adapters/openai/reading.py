@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vlmkit import Ballot, Choose, Outcome, Tokens, Usage
 from vlmkit.types.labels import NONE_NAME
 from vlmkit_adapters.openai.caller import UnusableReplyError
 from vlmkit_adapters.openai.prices import Prices
+
+ANSWERS = (*string.ascii_uppercase, NONE_NAME)
+"""All answers of the ``letter`` readout."""
+
+_TOKEN_ID = "token_id:"
+
+
+def answers_to(query: Choose) -> list[str]:
+    """Return the answers that a query has by the ``letter`` readout, None last where it is offered."""
+    return [*ANSWERS[: len(query.options)], *([NONE_NAME] if query.allow_none else [])]
 
 
 def reply_text(completion: Any) -> str:
@@ -43,17 +53,31 @@ def top_log_probs(completion: Any) -> Mapping[str, float]:
     Raises:
         UnusableReplyError: There are none, or some are no log-probabilities.
     """
-    try:
-        first = completion.choices[0].logprobs.content[0]
-        top = [(one.token.strip(), float(one.logprob)) for one in first.top_logprobs]
-    except (AttributeError, IndexError, TypeError, ValueError):
-        raise UnusableReplyError("it has no log-probabilities") from None
-    if not top or not all(score <= 1e-3 for _, score in top):  # rounding may lift a certain token above 0
-        raise UnusableReplyError("its log-probabilities are no such thing")
     merged: dict[str, float] = {}
-    for token, score in top:
-        merged[token] = _log_add(merged[token], score) if token in merged else score
+    for token, score in _first_log_probs(completion):
+        text = token.strip()
+        merged[text] = _log_add(merged[text], score) if text in merged else score
+    if not merged:
+        raise UnusableReplyError("its log-probabilities are none")
     return merged
+
+
+def named_log_probs(completion: Any) -> Mapping[int, float]:
+    """Return the log-probabilities of first tokens in nats, by the ids by which the tokens are written.
+
+    Tokens that are written as texts are left out: the server was asked for ids, and does not know the field.
+
+    Raises:
+        UnusableReplyError: It is no completion, or some are no log-probabilities.
+    """
+    reply_text(completion)
+    if not getattr(getattr(completion.choices[0], "logprobs", None), "content", None):
+        return {}
+    return {
+        int(token.removeprefix(_TOKEN_ID)): score
+        for token, score in _first_log_probs(completion)
+        if token.startswith(_TOKEN_ID)
+    }
 
 
 def letter_ballot(query: Choose, top: Mapping[str, float], usage: Usage) -> Ballot:
@@ -63,20 +87,30 @@ def letter_ballot(query: Choose, top: Mapping[str, float], usage: Usage) -> Ball
     lower number as its score, which never wins over a returned letter. Without any returned letter the reply is
     invalid.
     """
-    answers = list(string.ascii_uppercase[: len(query.options)]) + ([NONE_NAME] if query.allow_none else [])
-    names = tuple(option.name for option in query.options)
+    answers = answers_to(query)
     if not any(answer in top for answer in answers):
         likeliest = max(top, key=lambda token: top[token])
+        names = tuple(option.name for option in query.options)
         return Ballot(names, None, Outcome.INVALID, reply=likeliest, prompt=query.text, usage=usage)
     floor = math.nextafter(min(top.values()), -math.inf)
-    scores = [top.get(answer, floor) for answer in answers]
-    return Ballot.scored(
-        names,
-        scores[: len(names)],
-        none_log_prob=scores[-1] if query.allow_none else None,
-        prompt=query.text,
-        usage=usage,
-    )
+    return _scored(query, [top.get(answer, floor) for answer in answers], usage)
+
+
+def exact_ballot(query: Choose, ids: Sequence[int], named: Mapping[int, float], usage: Usage) -> Ballot:
+    """Return the ballot of the ``letter`` readout where every answer has its log-probability.
+
+    Args:
+        query: The query.
+        ids: The tokens of its answers.
+        named: Log-probabilities in nats by token.
+        usage: What it cost.
+
+    Raises:
+        UnusableReplyError: One of the tokens has no log-probability.
+    """
+    if not named.keys() >= set(ids):
+        raise UnusableReplyError("it lacks the log-probabilities of tokens that were named")
+    return _scored(query, [named[token] for token in ids], usage)
 
 
 def usage_of(completion: Any, prices: Prices | None) -> Usage:
@@ -90,6 +124,28 @@ def usage_of(completion: Any, prices: Prices | None) -> Usage:
     cached = getattr(getattr(reported, "prompt_tokens_details", None), "cached_tokens", None) or 0
     cost = prices.of(prompt, cached, reply) if prices is not None else 0.0
     return Usage(queries=1, tokens=Tokens(branch=prompt - cached, generated=reply), cost=cost)
+
+
+def _first_log_probs(completion: Any) -> Sequence[tuple[str, float]]:
+    try:
+        first = completion.choices[0].logprobs.content[0]
+        returned = [(one.token, float(one.logprob)) for one in first.top_logprobs]
+    except (AttributeError, IndexError, TypeError, ValueError):
+        raise UnusableReplyError("it has no log-probabilities") from None
+    if not all(score <= 1e-3 for _, score in returned):  # rounding may lift a certain token above 0
+        raise UnusableReplyError("its log-probabilities are no such thing")
+    return returned
+
+
+def _scored(query: Choose, scores: Sequence[float], usage: Usage) -> Ballot:
+    count = len(query.options)
+    return Ballot.scored(
+        [option.name for option in query.options],
+        scores[:count],
+        none_log_prob=scores[count] if query.allow_none else None,
+        prompt=query.text,
+        usage=usage,
+    )
 
 
 def _log_add(one: float, other: float) -> float:
