@@ -24,6 +24,7 @@ BUILDER = Builder(PluginHost.load().registry)
 
 OFF = """
 from vlmkit import hookimpl
+from vlmkit.tokentree import open_family
 from vlmkit_adapters.qwen import QwenFamily
 
 class Off(QwenFamily):
@@ -32,7 +33,7 @@ class Off(QwenFamily):
         places[1] += places[1] > 8
         return places
 
-off = Off.backend
+off = open_family(Off)
 
 @hookimpl
 def vlmkit_register(registry):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vlmkit.tokentree import HuggingFaceFamily
+from vlmkit.tokentree import HuggingFaceFamily, open_family
 
 
 class InternFamily(HuggingFaceFamily):
@@ -20,5 +20,5 @@ class InternFamily(HuggingFaceFamily):
         return super().tokenize([text.replace(image, framed) for text in texts])
 
 
-intern = InternFamily.backend
+intern = open_family(InternFamily)
 """Opens an InternVL checkpoint."""

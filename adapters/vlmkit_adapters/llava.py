@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from vlmkit import Image
-from vlmkit.tokentree import Features, HuggingFaceFamily, Picture
+from vlmkit.tokentree import Features, HuggingFaceFamily, Picture, open_family
 
 
 class LlavaFamily(HuggingFaceFamily):
@@ -42,5 +42,5 @@ class LlavaFamily(HuggingFaceFamily):
         return self.model.model.get_image_features(**inputs)
 
 
-llava = LlavaFamily.backend
+llava = open_family(LlavaFamily)
 """Opens a LLaVA-OneVision checkpoint."""

@@ -12,7 +12,7 @@ import torch
 
 from vlmkit import Image
 from vlmkit.errors import ModelError
-from vlmkit.tokentree import Checkpoint, Features, HuggingFaceFamily, Layout, Picture
+from vlmkit.tokentree import Checkpoint, Features, HuggingFaceFamily, Layout, Picture, open_family
 
 
 class QwenFamily(HuggingFaceFamily):
@@ -80,5 +80,5 @@ class QwenFamily(HuggingFaceFamily):
         return hidden
 
 
-qwen = QwenFamily.backend
+qwen = open_family(QwenFamily)
 """Opens a Qwen-VL checkpoint."""

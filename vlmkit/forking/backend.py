@@ -41,27 +41,12 @@ class ForkingBackend:
     _tokens_of: dict[str, Sequence[int]] = field(factory=dict, init=False, repr=False)
 
     @classmethod
-    def open(
-        cls,
-        model: str,
-        device: str | None = None,
-        dtype: str | None = None,
-        revision: str | None = None,
-        trust_remote_code: bool = False,
-    ) -> ForkingBackend:
+    def of(cls, checkpoint: Checkpoint) -> ForkingBackend:
         """Return a backend for a checkpoint; weights load at the first query.
 
-        Args:
-            model: Directory or hub id.
-            device: ``cuda``, ``cuda:1``, ``cpu``; by default CUDA where there is one.
-            dtype: ``float32``, ``bfloat16`` or ``float16``; by default bfloat16 on CUDA, float32 on the CPU.
-            revision: Hub revision.
-            trust_remote_code: Whether code in the checkpoint may run.
-
         Raises:
-            ModelError: It is no vision-language checkpoint, or device or dtype cannot be had.
+            ModelError: It is no vision-language checkpoint.
         """
-        checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
         checkpoint.check_reads_images()
         return cls(lambda: ForkingModel(checkpoint), checkpoint.identity)
 

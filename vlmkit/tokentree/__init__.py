@@ -16,7 +16,7 @@ from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.budget import Limits
 from vlmkit.tokentree.checkpoint import Checkpoint
 from vlmkit.tokentree.family import Family, Features, Picture
-from vlmkit.tokentree.huggingface import HuggingFaceFamily, opener
+from vlmkit.tokentree.huggingface import HuggingFaceFamily, open_families, open_family
 from vlmkit.tokentree.layout import KV, Layout, Sight
 
 __all__ = [
@@ -31,7 +31,8 @@ __all__ = [
     "Picture",
     "Sight",
     "TokenTreeBackend",
-    "opener",
+    "open_families",
+    "open_family",
     "register_attention",
     "tree_attention",
 ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from attrs import frozen
 
+from vlmkit.contracts import Backend
 from vlmkit.errors import ModelError
 from vlmkit.tokentree.allocator import keep_freed_memory
 from vlmkit.tokentree.attention import ATTENTION, register_attention
@@ -190,6 +191,36 @@ class Checkpoint:
     @property
     def _options(self) -> dict[str, Any]:
         return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+
+
+B = TypeVar("B", bound=Backend)
+
+
+def opener(make: Callable[[Checkpoint], B]) -> Callable[..., B]:
+    """Return the factory of an adapter: it takes the options that every checkpoint has, and makes a backend of one."""
+
+    def opened(
+        model: str,
+        device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> B:
+        """Return a backend; weights load at the first query.
+
+        Args:
+            model: Directory or hub id.
+            device: ``cuda``, ``cuda:1``, ``cpu``; by default CUDA where there is one.
+            dtype: ``float32``, ``bfloat16`` or ``float16``; by default bfloat16 on CUDA, float32 on the CPU.
+            revision: Hub revision.
+            trust_remote_code: Whether code in the checkpoint may run.
+
+        Raises:
+            ModelError: Device or dtype cannot be had.
+        """
+        return make(Checkpoint(model, device, dtype, revision, trust_remote_code))
+
+    return opened
 
 
 def weights_digest(directory: Path) -> str:

@@ -10,7 +10,7 @@ import torch
 from vlmkit.errors import ModelError
 from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.chat import ChatModel
-from vlmkit.tokentree.checkpoint import Checkpoint
+from vlmkit.tokentree.checkpoint import Checkpoint, opener
 from vlmkit.tokentree.family import Features, Picture
 from vlmkit.tokentree.layout import Layout, Sight
 from vlmkit.types import Image
@@ -30,30 +30,6 @@ class HuggingFaceFamily(ChatModel):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(trees=True))
-
-    @classmethod
-    def backend(
-        cls,
-        model: str,
-        device: str | None = None,
-        dtype: str | None = None,
-        revision: str | None = None,
-        trust_remote_code: bool = False,
-    ) -> TokenTreeBackend:
-        """Return a backend for a checkpoint of this family; weights load at the first query.
-
-        Args:
-            model: Directory or hub id.
-            device: ``cuda``, ``cuda:1``, ``cpu``; by default CUDA where there is one.
-            dtype: ``float32``, ``bfloat16`` or ``float16``; by default bfloat16 on CUDA, float32 on the CPU.
-            revision: Hub revision.
-            trust_remote_code: Whether code in the checkpoint may run.
-
-        Raises:
-            ModelError: Device or dtype cannot be had.
-        """
-        checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
-        return TokenTreeBackend(lambda: cls(checkpoint), checkpoint.identity)
 
     @cached_property
     def image_token(self) -> int:
@@ -119,12 +95,13 @@ class HuggingFaceFamily(ChatModel):
         return logits
 
 
-def opener(families: Mapping[str, type[HuggingFaceFamily]]) -> Callable[..., TokenTreeBackend]:
-    """Return what ``HuggingFaceFamily.backend`` is for one architecture, for several: the checkpoint says which.
+def open_family(family: type[HuggingFaceFamily]) -> Callable[..., TokenTreeBackend]:
+    """Return the factory of an adapter for one family."""
+    return opener(lambda checkpoint: TokenTreeBackend(lambda: family(checkpoint), checkpoint.identity))
 
-    Args:
-        families: By the ``model_type`` of their checkpoints.
-    """
+
+def open_families(families: Mapping[str, type[HuggingFaceFamily]]) -> Callable[..., TokenTreeBackend]:
+    """Return the factory of an adapter for several families, by the ``model_type`` of their checkpoints."""
 
     def load(checkpoint: Checkpoint) -> HuggingFaceFamily:
         if checkpoint.model_type not in families:
@@ -134,14 +111,4 @@ def opener(families: Mapping[str, type[HuggingFaceFamily]]) -> Callable[..., Tok
             )
         return families[checkpoint.model_type](checkpoint)
 
-    def opened(
-        model: str,
-        device: str | None = None,
-        dtype: str | None = None,
-        revision: str | None = None,
-        trust_remote_code: bool = False,
-    ) -> TokenTreeBackend:
-        checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
-        return TokenTreeBackend(lambda: load(checkpoint), checkpoint.identity)
-
-    return opened
+    return opener(lambda checkpoint: TokenTreeBackend(lambda: load(checkpoint), checkpoint.identity))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from vlmkit import Image
-from vlmkit.tokentree import Features, HuggingFaceFamily, Layout, Picture
+from vlmkit.tokentree import Features, HuggingFaceFamily, Layout, Picture, open_family
 
 
 class SmolFamily(HuggingFaceFamily):
@@ -42,5 +42,5 @@ class SmolFamily(HuggingFaceFamily):
         return hidden
 
 
-smolvlm = SmolFamily.backend
+smolvlm = open_family(SmolFamily)
 """Opens a SmolVLM or Idefics3 checkpoint."""
