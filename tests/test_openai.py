@@ -217,13 +217,6 @@ def test_server_that_refuses_the_temperature_0_is_asked_without(connect, length)
     assert not any("temperature" in chat.body for chat in server.chats)
 
 
-def test_replies_are_greedy_where_the_server_takes_the_temperature_0(connect):
-    with serving() as server:
-        backend = connect(server, greedy="auto")
-        backend.answer([choose()])
-    assert backend.identity["greedy"] is True and server.chats[0].body["temperature"] == 0
-
-
 def test_server_that_takes_no_plain_question_is_told_from_one_that_lacks_something(connect):
     with serving(faults=[Fault("status", 400, message="this is no model for chat")] * 2) as server:
         with pytest.raises(ServerError, match=r"does not answer a plain question: .* \(this is no model for chat\)"):
@@ -244,6 +237,7 @@ def test_offers_are_found_out_once_and_reported(connect, logprobs, choices):
         assert asked <= 5
         backend.answer([choose(1, Reply()), choose(2, Reply())])
         assert dict(backend.identity) == identity and len(server.requests) == asked + 2
+        assert all(chat.body["temperature"] == 0 for chat in server.chats)
 
 
 def test_choices_limit_replies_to_the_options(connect):

@@ -164,6 +164,12 @@ def test_server_that_fails_on_every_picture_ends_the_run_after_some(vlmkit_here,
     assert patient.returncode == 0 and results(tmp_path / "out")["n"]["failed"] == 40
 
 
+def test_failures_between_answers_do_not_end_a_run(vlmkit_here, tmp_path):
+    command = ("run", "colours:images=150", "--strategy", "whole", "--model", "colours:fail=blue", "--output", "out")
+    assert vlmkit_here(*command).returncode == 1
+    assert len(records(tmp_path / "out")) == 150 and results(tmp_path / "out")["n"]["failed"] == 25
+
+
 def test_key_goes_to_the_server_and_nowhere_else(vlmkit_here, pictures, tmp_path):
     with serving(key=KEY, faults=chain(repeat(None, 30), [Fault("status", 400, message=f"bad {KEY}")])) as server:
         fine = run(vlmkit_here, server, pictures, "--log-samples", OPENAI_API_KEY=KEY)
