@@ -103,7 +103,7 @@ def test_wrong_requests_get_one_line(vlmkit_here, arguments, message):
 def test_lower_precision_has_its_own_tolerance(vlmkit_here):
     done = vlmkit_here("parity", "internvl", "--dtype", "float16", "--device", "cpu", "--json")
     found = json.loads(done.stdout)
-    assert found["tolerance"] == 0.1
+    assert found["tolerance"] == 0.15
     assert done.returncode == 0
     assert max(one["difference"] for one in found["results"]) > 1e-4
 

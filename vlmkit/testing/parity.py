@@ -25,10 +25,10 @@ from vlmkit.testing.situations import SITUATIONS, Situation, write_pictures
 from vlmkit.tokentree import Limits
 from vlmkit.types import Ballot, Capability, Choose, Failed, Letter, Likelihood, Readout
 
-TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1})
+TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "bfloat16": 1.25, "float16": 0.15})
 """Largest difference between two log-probabilities that counts as rounding, in nats, by precision.
 
-The small models and ``tiny`` differ by 2e-5 in float32, 0.2 in bfloat16 and 0.04 in float16; deeper ones round more.
+The small models and ``tiny`` differ by 3e-5 in float32, 0.6 in bfloat16 and 0.06 in float16; deeper ones round more.
 """
 
 READOUTS: Mapping[str, Readout] = MappingProxyType({"likelihood": Likelihood(), "letter": Letter()})
