@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vlmkit.tokentree.checkpoint import quiet
+from vlmkit.local.checkpoint import quiet
 from vlmkit_adapters.tiny import CHECKPOINT
 
 _VISION = {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "deepstack_visual_indexes": [5, 11, 17]}

@@ -8,7 +8,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmkit.tokentree.trie import Branch, closed, grow, split
+from vlmkit.local.candidates import closed
+from vlmkit.tokentree.trie import Branch, grow, split
 
 tokens = st.integers(0, 4)
 candidates = st.lists(st.lists(tokens, min_size=1, max_size=5).map(tuple), min_size=1, max_size=12)

@@ -6,7 +6,7 @@ What is particular: nothing is known of the family. Its own processor, forward a
 from __future__ import annotations
 
 from vlmkit.forking import ForkingBackend
-from vlmkit.tokentree.checkpoint import opener
+from vlmkit.local.checkpoint import opener
 
 generic = opener(ForkingBackend.of)
 """Opens a checkpoint of any family."""

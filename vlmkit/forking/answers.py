@@ -8,9 +8,9 @@ import torch
 from attrs import frozen
 
 from vlmkit.forking.states import Continuation, Rows, State
-from vlmkit.tokentree.bill import Bill
-from vlmkit.tokentree.budget import Budget
-from vlmkit.tokentree.trie import Ids
+from vlmkit.local.bill import Bill
+from vlmkit.local.budget import Budget
+from vlmkit.local.candidates import Ids
 
 LOGIT_BYTES = 2**28
 """Most bytes of float32 logits held at once."""

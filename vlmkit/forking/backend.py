@@ -11,13 +11,12 @@ from attrs import define, evolve, field
 from vlmkit.forking.answers import Stems, greedy, log_probabilities
 from vlmkit.forking.model import ForkingModel
 from vlmkit.forking.states import Opening, Rows, State
-from vlmkit.tokentree.asked import Asked
-from vlmkit.tokentree.bill import Bill
-from vlmkit.tokentree.budget import Budget, Limits
-from vlmkit.tokentree.candidates import by_mean, candidate_tokens
-from vlmkit.tokentree.checkpoint import Checkpoint
-from vlmkit.tokentree.memory import Memory
-from vlmkit.tokentree.trie import common_prefix
+from vlmkit.local.asked import Asked
+from vlmkit.local.bill import Bill
+from vlmkit.local.budget import Budget, Limits
+from vlmkit.local.candidates import by_mean, candidate_tokens, common_prefix
+from vlmkit.local.checkpoint import Checkpoint
+from vlmkit.local.memory import Memory
 from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage
 
 

@@ -11,9 +11,9 @@ import torch
 from attrs import frozen
 
 from vlmkit.forking.states import Continuation, Forks, Opening, Reruns, Rows
-from vlmkit.tokentree.bill import Bill
-from vlmkit.tokentree.chat import ChatModel
-from vlmkit.tokentree.checkpoint import Checkpoint
+from vlmkit.local.bill import Bill
+from vlmkit.local.chat import ChatModel
+from vlmkit.local.checkpoint import Checkpoint
 from vlmkit.types import Image, Usage
 
 log = logging.getLogger("vlmkit")
@@ -40,7 +40,7 @@ class ForkingModel(ChatModel):
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(trees=False))
+        super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model())
 
     def prompts(self, texts: Sequence[str], images: Sequence[Image]) -> list[Prompt]:
         """Return prompts about the same images in tokens; all share one opening where their beginnings are alike."""

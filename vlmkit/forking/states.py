@@ -10,7 +10,7 @@ import torch
 from attrs import field, frozen
 
 from vlmkit.errors import ModelError
-from vlmkit.tokentree.bill import Bill
+from vlmkit.local.bill import Bill
 from vlmkit.types import Tokens, Usage
 
 _PER_TOKEN = ("token_type_ids", "mm_token_type_ids", "cross_attention_mask")

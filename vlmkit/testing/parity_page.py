@@ -9,9 +9,9 @@ from datetime import date
 import torch
 from attrs import frozen
 
+from vlmkit.local.checkpoint import Checkpoint
 from vlmkit.runs.manifest import versions
 from vlmkit.testing.parity import Parity
-from vlmkit.tokentree.checkpoint import Checkpoint
 
 
 @frozen

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from vlmkit.tokentree.checkpoint import Checkpoint, quiet
-from vlmkit.tokentree.trie import common_prefix
+from vlmkit.local.candidates import common_prefix
+from vlmkit.local.checkpoint import Checkpoint, quiet
 from vlmkit.types import Choose, Letter, Likelihood, Query
 
 

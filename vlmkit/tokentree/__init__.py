@@ -11,10 +11,10 @@ questions and many images are packed into one forward, in which each token atten
 Shapes: B buckets rows, T packed tokens, P tokens of a past, H heads, D head size, V vocabulary, A position axes.
 """
 
+from vlmkit.local.budget import Limits
+from vlmkit.local.checkpoint import Checkpoint
 from vlmkit.tokentree.attention import ATTENTION, register_attention, tree_attention
 from vlmkit.tokentree.backend import TokenTreeBackend
-from vlmkit.tokentree.budget import Limits
-from vlmkit.tokentree.checkpoint import Checkpoint
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.huggingface import HuggingFaceFamily, open_families, open_family
 from vlmkit.tokentree.layout import KV, Layout, Sight

@@ -8,14 +8,14 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from vlmkit.tokentree.asked import Asked
-from vlmkit.tokentree.bill import Bill
-from vlmkit.tokentree.budget import Budget, Limits
-from vlmkit.tokentree.candidates import candidate_tokens
+from vlmkit.local.asked import Asked
+from vlmkit.local.bill import Bill
+from vlmkit.local.budget import Budget, Limits
+from vlmkit.local.candidates import candidate_tokens
+from vlmkit.local.memory import Memory
 from vlmkit.tokentree.decode import Opening, greedy
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
-from vlmkit.tokentree.memory import Memory
 from vlmkit.tokentree.score import Question, log_probabilities
 from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
 from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from attrs import define, field, frozen
 
-from vlmkit.tokentree.bill import Bill
+from vlmkit.local.bill import Bill
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.layout import KV
 from vlmkit.tokentree.packing import Packed, Row

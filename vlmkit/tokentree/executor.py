@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from attrs import define, evolve
 
-from vlmkit.tokentree.bill import Bill
-from vlmkit.tokentree.budget import Budget
+from vlmkit.local.bill import Bill
+from vlmkit.local.budget import Budget
 from vlmkit.tokentree.family import Family, Features
 from vlmkit.tokentree.layout import KV
 from vlmkit.tokentree.packing import MAX_SCORES, Packed, Row, pack

@@ -8,9 +8,10 @@ from functools import cached_property
 import torch
 
 from vlmkit.errors import ModelError
+from vlmkit.local.chat import ChatModel
+from vlmkit.local.checkpoint import Checkpoint, opener
+from vlmkit.tokentree.attention import ATTENTION, register_attention
 from vlmkit.tokentree.backend import TokenTreeBackend
-from vlmkit.tokentree.chat import ChatModel
-from vlmkit.tokentree.checkpoint import Checkpoint, opener
 from vlmkit.tokentree.family import Features, Picture
 from vlmkit.tokentree.layout import Layout, Sight
 from vlmkit.types import Image
@@ -29,7 +30,8 @@ class HuggingFaceFamily(ChatModel):
     """Whether the tokens of one image see each other in both directions."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(trees=True))
+        register_attention()
+        super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(ATTENTION))
 
     @cached_property
     def image_token(self) -> int:

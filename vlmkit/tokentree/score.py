@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from attrs import frozen
 
-from vlmkit.tokentree.bill import Bill
-from vlmkit.tokentree.candidates import by_mean
+from vlmkit.local.bill import Bill
+from vlmkit.local.candidates import Ids, by_mean
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
 from vlmkit.tokentree.packing import ROW_TOKENS, Packed, Row
-from vlmkit.tokentree.trie import Branch, Ids, grow, split
+from vlmkit.tokentree.trie import Branch, grow, split
 from vlmkit.tokentree.trunks import Trunk
 from vlmkit.types import Readout, Tokens, Usage
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-Ids = tuple[int, ...]
+from vlmkit.local.candidates import Ids, common_prefix
 
 
 @frozen
@@ -89,24 +89,3 @@ def split(candidates: Sequence[Ids], limit: int) -> list[list[int]]:
         size += len(candidate) - 1 - shared
         nodes, previous = len(candidate) - 1, candidate
     return parts
-
-
-def closed(candidates: Sequence[Ids], end: int, *, always: bool) -> list[Ids]:
-    """Add the end token to every candidate, or just to those that begin another one.
-
-    After it no candidate begins another, so their probabilities are those of disjoint events.
-    """
-    if always:
-        return [(*candidate, end) for candidate in candidates]
-    beginnings = {other[:length] for other in candidates for length in range(1, len(other))}
-    return [(*candidate, end) if candidate in beginnings else candidate for candidate in candidates]
-
-
-def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    """Return the length of the longest common beginning."""
-    length = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        length += 1
-    return length

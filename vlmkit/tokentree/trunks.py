@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 import torch
 from attrs import define, evolve, field, frozen
 
-from vlmkit.tokentree.bill import Bill
+from vlmkit.local.bill import Bill
+from vlmkit.local.candidates import common_prefix
+from vlmkit.local.memory import Memory
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.layout import KV, Sight
-from vlmkit.tokentree.memory import Memory
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
-from vlmkit.tokentree.trie import common_prefix
 from vlmkit.types import Image, Tokens, Usage
 
 WORTH_EXTENDING = 16

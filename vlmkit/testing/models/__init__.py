@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import torch
 
+from vlmkit.local.checkpoint import quiet
 from vlmkit.testing.models.gemma import gemma3, gemma4
 from vlmkit.testing.models.idefics import idefics3
 from vlmkit.testing.models.intern import internvl
@@ -15,7 +16,6 @@ from vlmkit.testing.models.llama import llama4, mllama
 from vlmkit.testing.models.llava import llava_onevision
 from vlmkit.testing.models.parts import END_OF_TURN, Recipe, chat_template, text_config, tokenizer
 from vlmkit.testing.models.qwen import QWEN
-from vlmkit.tokentree.checkpoint import quiet
 
 __all__ = ["RECIPES", "Recipe", "chat_template", "small_checkpoint", "text_config", "tokenizer"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from vlmkit.tokentree.checkpoint import Checkpoint
+from vlmkit.local.checkpoint import Checkpoint
 
 _WORDS = "\ue000words\ue000"
 """Stands for the user's words while a chat template's frame is taken; no template touches private-use characters."""

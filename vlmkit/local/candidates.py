@@ -6,8 +6,10 @@ from collections.abc import MutableMapping, Sequence
 from typing import Protocol
 
 from vlmkit.errors import ModelError
-from vlmkit.tokentree.trie import Ids, closed
 from vlmkit.types import Letter, Likelihood, Readout
+
+Ids = tuple[int, ...]
+"""The tokens of a text."""
 
 
 class Talker(Protocol):
@@ -52,3 +54,24 @@ def candidate_tokens(
 def by_mean(readout: Readout) -> bool:
     """Whether a candidate's score is the mean over its tokens and not their sum."""
     return isinstance(readout, Likelihood) and readout.normalise == "mean"
+
+
+def closed(candidates: Sequence[Ids], end: int, *, always: bool) -> list[Ids]:
+    """Add the end token to every candidate, or just to those that begin another one.
+
+    After it no candidate begins another, so their probabilities are those of disjoint events.
+    """
+    if always:
+        return [(*candidate, end) for candidate in candidates]
+    beginnings = {other[:length] for other in candidates for length in range(1, len(other))}
+    return [(*candidate, end) if candidate in beginnings else candidate for candidate in candidates]
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return the length of the longest common beginning."""
+    length = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        length += 1
+    return length

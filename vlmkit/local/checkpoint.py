@@ -14,8 +14,7 @@ from attrs import frozen
 
 from vlmkit.contracts import Backend
 from vlmkit.errors import ModelError
-from vlmkit.tokentree.allocator import keep_freed_memory
-from vlmkit.tokentree.attention import ATTENTION, register_attention
+from vlmkit.local.allocator import keep_freed_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """The precisions that a model can be loaded in."""
@@ -123,21 +122,21 @@ class Checkpoint:
         found: Mapping[str, Any] = config
         return found
 
-    def load_model(self, *, trees: bool) -> torch.nn.Module:
+    def load_model(self, attention: str | None = None) -> torch.nn.Module:
         """Load the weights, from safetensors only.
 
         Args:
-            trees: Whether the language model gets tree attention, or whatever attention is its default.
+            attention: Name of the language model's attention function, registered with transformers; None for the
+                model's default.
 
         Raises:
             ModelError: They cannot be loaded, or some are missing or of another shape than the configuration says.
         """
         from transformers import AutoModelForImageTextToText
 
-        register_attention()
         if self.torch_device.type == "cpu":
             keep_freed_memory()
-        attention = {"attn_implementation": {"text_config": ATTENTION, "vision_config": "sdpa"}} if trees else {}
+        chosen = {"attn_implementation": {"text_config": attention, "vision_config": "sdpa"}} if attention else {}
         model: torch.nn.Module
         try:
             with quiet():
@@ -146,7 +145,7 @@ class Checkpoint:
                     dtype=self.torch_dtype,
                     use_safetensors=True,
                     output_loading_info=True,
-                    **attention,
+                    **chosen,
                     **self._options,
                 )
             model.to(self.torch_device)  # which may be too small for it
