@@ -65,7 +65,7 @@ def test_a_wrong_request_is_one_line(capsys, arguments, said):
     shown = capsys.readouterr()
     *notes, error = shown.err.splitlines()
     assert error.startswith("error: ") and said in error
-    assert all(line.startswith(("opening ", "50 labels, ", "100 labels, ")) for line in notes)
+    assert all(line.startswith(("opening ", "100 labels, ")) for line in notes)
     assert shown.out == ""
 
 

@@ -102,7 +102,9 @@ class Bench:
         self.say(f"{case.labels:,} labels, {case.strategy}")
         # Every case has pictures of its own: none is remembered from another.
         labels, examples = self._data(case, self.amount.images + 1, seed)
-        return contest.run(case, strategy, labels, examples)
+        speed = contest.run(case, strategy, labels, examples)
+        self.say("  " + ", ".join(f"{ratio:.1f}x {side.replace('_', ' ')}" for side, ratio in speed.ratios.items()))
+        return speed
 
     def _data(self, case: Case, images: int, seed: int) -> tuple[LabelSpace, Iterator[Example]]:
         data = self.builder.dataset(
