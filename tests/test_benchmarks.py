@@ -37,7 +37,7 @@ def test_tiny_curve():
 
 
 def test_gpu_report_goes_the_same_way_on_the_cpu(tmp_path):
-    scale = ("--dtype", "float32", "--size", "small", "--labels", "25", "--images", "1", "--in-flight", "1")
+    scale = ("--dtype", "float32", "--size", "qwen3-vl-1m", "--labels", "25", "--images", "1", "--in-flight", "1")
     run("gpu.py", "internvl", "--device", "cpu", *scale, "--output", str(tmp_path))
     (page,) = tmp_path.glob("*-cpu.md")
     report = page.read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "plugins": "vlmkit.cli.plugins:plugins",
         "doctor": "vlmkit.cli.doctor:doctor",
         "parity": "vlmkit.cli.parity:parity",
+        "bench": "vlmkit.cli.bench:bench",
     }
 )
 """The core's commands, imported when they are asked for."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -17,9 +16,10 @@ from attrs import evolve, frozen
 from vlmkit.contracts import Backend
 from vlmkit.data.images import open_image
 from vlmkit.engine.models import build_backend
-from vlmkit.errors import BackendError, ModelError, UnknownNameError
-from vlmkit.registry import Builder, Spec
-from vlmkit.testing.models import RECIPES, small_checkpoint
+from vlmkit.errors import BackendError, UnknownNameError
+from vlmkit.registry import Builder
+from vlmkit.testing.located import located
+from vlmkit.testing.models import RECIPES
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.situations import SITUATIONS, Situation, write_pictures
 from vlmkit.tokentree import Limits
@@ -88,7 +88,7 @@ def measure(
     """Compare one model, in every situation with every readout.
 
     Args:
-        model: A name of ``RECIPES`` for a small random model, else as for ``vlmkit run``.
+        model: As ``located`` takes it.
         builder: Builds the adapter.
         device: Device of both sides; None takes CUDA where there is one.
         dtype: Precision of both sides.
@@ -101,10 +101,10 @@ def measure(
     """
     with TemporaryDirectory() as folder, _full_precision():
         images = [open_image(path) for path in write_pictures(Path(folder))]
-        named, checkpoint = _located(model, builder, Path(folder))
-        backend = partial(build_backend, named, builder, device=device, dtype=dtype)
+        found = located(model, builder, Path(folder))
+        backend = partial(build_backend, found.model, builder, device=device, dtype=dtype)
         backend().close()  # says better than transformers would what is wrong with the request
-        plain = Plain(checkpoint, device, dtype)
+        plain = Plain(found.checkpoint, device, dtype)
         asked = [
             (readout, situation, situation.questions(images, plain, READOUTS[readout]))
             for readout in READOUTS
@@ -116,23 +116,6 @@ def measure(
             _compared(Parity(model, readout, situation.name), queries, ballots, plain, tolerance)
             for (readout, situation, queries), ballots in zip(asked, answered, strict=True)
         ]
-
-
-def _located(model: str, builder: Builder, folder: Path) -> tuple[str, str]:
-    """Return what a backend is built from, and the checkpoint that transformers loads."""
-    if model in RECIPES:
-        directory = str(small_checkpoint(model, folder / model))
-        return directory, directory
-    name = model.partition(":")[0]
-    entry = next((entry for entry in builder.registry.entries("adapter") if entry.name == name), None)
-    if entry is None:
-        return model, str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model
-    given = dict(Spec.parse(model).options).get("model")
-    # An adapter with a model of its own says where it lies.
-    own = getattr(import_module(entry.target.partition(":")[0]), "CHECKPOINT", None)
-    if given is None and own is None:
-        raise ModelError(f"adapter {name} has no checkpoint to compare with", hint="give a checkpoint directory")
-    return model, str(given or own)
 
 
 def _answered(

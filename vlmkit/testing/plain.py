@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,16 @@ class Plain:
         text: str = self.processor.apply_chat_template(_turns(query), tokenize=False, add_generation_prompt=True)
         return text
 
-    def inputs(self, query: Query) -> Any:
-        """Return what the processor makes of a query, on the device."""
+    def inputs(self, *queries: Query) -> Any:
+        """Return what the processor makes of queries, on the device, padded on the left to one length."""
+        self.processor.tokenizer.padding_side = "left"
         return self.processor.apply_chat_template(
-            _turns(query), tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+            [_turns(query) for query in queries],
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": len(queries) > 1},
         ).to(self._checkpoint.torch_device, dtype=self._checkpoint.torch_dtype)
 
     def shared_tokens(self, one: Query, other: Query) -> int:
@@ -70,7 +77,8 @@ class Plain:
                 inputs[name] = torch.cat([tensor, *[tensor[:, -1:]] * len(target)], dim=1)
         inputs["input_ids"][0, length:] = torch.tensor(target)
         with torch.inference_mode():
-            log_probs = self.model(**inputs).logits[0, length - 1 :].float().log_softmax(-1)
+            logits = self.model(**inputs, logits_to_keep=len(target) + 1).logits[0]
+        log_probs = logits.float().log_softmax(-1)
         return [float(log_probs[index, token]) for index, token in enumerate(target)]
 
     def log_probs(self, query: Choose) -> list[float]:
@@ -84,10 +92,17 @@ class Plain:
 
     def generate(self, query: Query, max_tokens: int) -> str:
         """Return the greedy reply."""
-        inputs = self.inputs(query)
-        out = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        text: str = self.processor.tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return text
+        return self.replies([query], max_tokens)[0]
+
+    def replies(self, queries: Sequence[Query], max_tokens: int, *, min_tokens: int = 0) -> list[str]:
+        """Return the greedy replies to queries that go through ``generate`` together."""
+        inputs = self.inputs(*queries)
+        out = self.model.generate(
+            **inputs, max_new_tokens=max_tokens, min_new_tokens=min_tokens or None, do_sample=False
+        )
+        replies = out[:, inputs["input_ids"].shape[1] :]
+        texts: list[str] = self.processor.tokenizer.batch_decode(replies, skip_special_tokens=True)
+        return texts
 
     @cached_property
     def end_token(self) -> int:

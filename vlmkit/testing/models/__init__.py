@@ -16,8 +16,18 @@ from vlmkit.testing.models.llama import llama4, mllama
 from vlmkit.testing.models.llava import llava_onevision
 from vlmkit.testing.models.parts import END_OF_TURN, Recipe, chat_template, text_config, tokenizer
 from vlmkit.testing.models.qwen import QWEN
+from vlmkit.testing.models.sized import SIZES, sized_checkpoint
 
-__all__ = ["RECIPES", "Recipe", "chat_template", "small_checkpoint", "text_config", "tokenizer"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "SIZES",
+    "chat_template",
+    "sized_checkpoint",
+    "small_checkpoint",
+    "text_config",
+    "tokenizer",
+]
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 Recipe = Callable[[], tuple[Any, Any]]
@@ -24,6 +25,23 @@ def tokenizer(*special_tokens: str, **named: str) -> Any:
         *special_tokens: Those of the family, after those that all have.
         **named: Special tokens by the names under which the family's processor looks for them.
     """
+    return trained_tokenizer(_CORPUS, 320, special_tokens, named)
+
+
+def trained_tokenizer(
+    texts: Iterable[str],
+    size: int,
+    special_tokens: Sequence[str],
+    named: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
+    """Return a byte-level BPE tokenizer trained on texts.
+
+    Args:
+        texts: What it is trained on; where ``size`` has room for them, every word is one token.
+        size: Most tokens.
+        special_tokens: Those of the family, after those that all have.
+        named: Special tokens by the names under which the family's processor looks for them.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -32,18 +50,18 @@ def tokenizer(*special_tokens: str, **named: str) -> Any:
     bpe.decoder = decoders.ByteLevel()
     special = [END_OF_TEXT, START_OF_TURN, END_OF_TURN, *special_tokens, *named.values()]
     trainer = trainers.BpeTrainer(
-        vocab_size=320,
+        vocab_size=size,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(_CORPUS, trainer)
+    bpe.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         bos_token=END_OF_TEXT,
         eos_token=END_OF_TURN,
         pad_token=END_OF_TEXT,
-        extra_special_tokens=named or special,
+        extra_special_tokens=dict(named) or special,
     )
 
 

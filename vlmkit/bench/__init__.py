@@ -1,0 +1,6 @@
+"""How fast strategies run on a model, side by side with the plain ways through transformers.
+
+    questions -> vlmkit, watched (``watch``), and plain sides (``sides``), in turn (``speed``) -> ``figures``
+
+``flops`` counts what the model computes, ``ideal`` the tokens that it has to see, ``peak`` what the machine can do.
+"""

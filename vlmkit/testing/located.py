@@ -1,0 +1,77 @@
+"""From what a user calls a model to the checkpoint behind it, random ones made on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from attrs import frozen
+
+from vlmkit.errors import ModelError, UnknownNameError
+from vlmkit.prompts import default_prompt
+from vlmkit.registry import Builder, Spec
+from vlmkit.testing.models import RECIPES, SIZES, sized_checkpoint, small_checkpoint
+from vlmkit.types import Label
+
+RANDOM = "random:"
+"""What stands before the name of a size."""
+
+
+@frozen
+class Located:
+    """A model and its checkpoint.
+
+    Args:
+        model: What a backend is built from.
+        checkpoint: What transformers loads: a directory or a hub id.
+        random: Whether the weights are random, so that a reply never ends by itself.
+    """
+
+    model: str
+    checkpoint: str
+    random: bool = False
+
+
+def located(
+    model: str, builder: Builder, folder: Path, *, words: Sequence[str] = (), device: str | None = None
+) -> Located:
+    """Find the checkpoint of a model, or make it.
+
+    Args:
+        model: A name of ``RECIPES``, ``random:`` and a name of ``SIZES``, else as for ``vlmkit run``.
+        builder: Knows the adapters.
+        folder: Where random checkpoints are written.
+        words: Labels of which a random model of a size shall have every word as one token.
+        device: Where the weights of such a model are drawn; None for the CPU.
+
+    Raises:
+        UnknownNameError: There is no such size.
+        ModelError: There is no checkpoint behind the model.
+    """
+    if model in RECIPES:
+        directory = str(small_checkpoint(model, folder / model))
+        return Located(directory, directory, random=True)
+    if model.startswith(RANDOM):
+        size = model.removeprefix(RANDOM)
+        if size not in SIZES:
+            raise UnknownNameError("random model", size, SIZES)
+        # Words stand at the start of a line and after a blank.
+        texts = [
+            *words,
+            *(f" {word}" for word in words),
+            default_prompt().render([Label("label")]),
+            "user\nassistant\n",
+        ]
+        directory = str(sized_checkpoint(size, folder / size, words=texts, device=device or "cpu"))
+        return Located(directory, directory, random=True)
+    name = model.partition(":")[0]
+    entry = next((entry for entry in builder.registry.entries("adapter") if entry.name == name), None)
+    if entry is None:
+        return Located(model, str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model)
+    given = dict(Spec.parse(model).options).get("model")
+    # An adapter with a model of its own says where it lies.
+    own = getattr(import_module(entry.target.partition(":")[0]), "CHECKPOINT", None)
+    if given is None and own is None:
+        raise ModelError(f"adapter {name} has no checkpoint to compare with", hint="give a checkpoint directory")
+    return Located(model, str(given or own))
