@@ -58,7 +58,7 @@ class Speed:
         case: What was measured.
         vlmkit: The side of vlmkit.
         plain: Seconds an image of every plain side, of each block.
-        peak: Floating-point operations a second of a large matrix product, the best of all blocks.
+        peak: Floating-point operations a second of a large matrix product, the best of the run.
         memory: Most bytes in use: of the device while vlmkit ran, or, on a CPU, of the whole process so far.
     """
 

@@ -11,7 +11,7 @@ from vlmkit.bench.watch import wait
 _SIDES = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of the matrices: large enough to be at the peak, small enough to take about a tenth of a second."""
 
-_REPEATS = 3
+_REPEATS = 8
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
