@@ -53,7 +53,9 @@ class HuggingFaceFamily(ChatModel):
             ModelError: Device or dtype cannot be had.
         """
         checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
-        return TokenTreeBackend(lambda: cls(checkpoint), checkpoint.identity)
+        return TokenTreeBackend(
+            lambda: cls(checkpoint), checkpoint.identity, sketch=lambda: cls(checkpoint.without_weights)
+        )
 
     @cached_property
     def image_token(self) -> int:
@@ -142,6 +144,8 @@ def opener(families: Mapping[str, type[HuggingFaceFamily]]) -> Callable[..., Tok
         trust_remote_code: bool = False,
     ) -> TokenTreeBackend:
         checkpoint = Checkpoint(model, device, dtype, revision, trust_remote_code)
-        return TokenTreeBackend(lambda: load(checkpoint), checkpoint.identity)
+        return TokenTreeBackend(
+            lambda: load(checkpoint), checkpoint.identity, sketch=lambda: load(checkpoint.without_weights)
+        )
 
     return opened
