@@ -116,6 +116,7 @@ class Asked:
 @click.pass_context
 def plan(
     context: click.Context,
+    /,
     *,
     strategy: Sequence[str],
     device: str | None,

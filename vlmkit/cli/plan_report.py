@@ -79,13 +79,13 @@ def _part(part: Planned, examples: int) -> dict[str, Any]:
                 "queries": each.queries,
                 "forwards": each.forwards,
                 "tokens": each.tokens,
-                "flops": each.flops and each.flops.total,
+                "flops": each.total_flops,
                 "seconds": seconds,
             }.items()
         },
         "trunk_bytes_per_example": part.trunk_bytes,
-        "tokens_per_second": part.rate and part.rate.tokens_per_second,
-        "rate": part.rate and part.rate.source,
+        "tokens_per_second": None if part.rate is None else part.rate.tokens_per_second,
+        "rate": None if part.rate is None else part.rate.source,
     }
 
 
@@ -99,7 +99,7 @@ def _figures(each: Figures) -> dict[str, Any]:
         "tokens": {"trunk": each.trunk, "branch": each.branch, "generated_at_most": each.generated_at_most}
         if known
         else None,
-        "flops": flops and {"text": flops.text, "vision": flops.vision, "total": flops.total},
+        "flops": None if flops is None else {"text": flops.text, "vision": flops.vision, "total": flops.total},
     }
 
 
@@ -118,7 +118,7 @@ def _sizes(sizes: Sizes) -> dict[str, Any]:
 def _lowest(sizes: Sizes) -> dict[str, int | None]:
     return {
         "tokens": sizes.lowest(lambda size: size.per_example.tokens),
-        "flops": sizes.lowest(lambda size: size.per_example.flops and size.per_example.flops.total),
+        "flops": sizes.lowest(lambda size: size.per_example.total_flops),
         "proxy": sizes.lowest(lambda size: size.proxy),
     }
 
@@ -132,8 +132,8 @@ def _rows(part: Planned, plan: Plan) -> dict[str, str]:
             "trunk tokens": _number(each.trunk),
             "branch tokens": _number(each.branch),
             "generated at most": _number(each.generated_at_most),
-            "text FLOPs": _flops(flops and flops.text),
-            "vision FLOPs": _flops(flops and flops.vision),
+            "text FLOPs": _flops(None if flops is None else flops.text),
+            "vision FLOPs": _flops(None if flops is None else flops.vision),
             "trunk memory": _bytes(part.trunk_bytes or 0),
         }
     rows["queries of the run"] = _number(each.queries * plan.examples)
@@ -150,7 +150,7 @@ def _rows(part: Planned, plan: Plan) -> dict[str, str]:
 
 def _size_row(size: Size) -> tuple[str, ...]:
     each = size.per_example
-    flops = _flops(each.flops and each.flops.total)
+    flops = _flops(each.total_flops)
     return (
         str(size.group_size),
         _number(each.queries),

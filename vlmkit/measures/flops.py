@@ -59,7 +59,9 @@ class TextShape:
         if kind in _EXPERTS:
             if config.get("decoder_sparse_step", 1) != 1 or config.get("mlp_only_layers"):
                 return None
-            experts, inner = config["num_experts"], config["num_experts_per_tok"] * config["moe_intermediate_size"]
+            # Releases of transformers name it differently.
+            experts = config.get("num_experts") or config["num_local_experts"]
+            inner = config["num_experts_per_tok"] * config["moe_intermediate_size"]
         return cls(
             layers=config["num_hidden_layers"],
             hidden=hidden,

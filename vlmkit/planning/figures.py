@@ -56,6 +56,11 @@ class Figures:
             return None
         return self.trunk + self.branch + self.generated_at_most
 
+    @property
+    def total_flops(self) -> float | None:
+        """FLOPs of both parts of the model."""
+        return None if self.flops is None else self.flops.total
+
 
 @frozen
 class Rate:

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from vlmkit.arbitrary import answer
 from vlmkit.contracts import Backend, Strategy
 from vlmkit.engine import Engine, Solved
-from vlmkit.errors import BackendError, DataError
+from vlmkit.errors import BackendError, DataError, SpecError
 from vlmkit.measures.flops import TextShape, VisionShape
 from vlmkit.planning.figures import Figures, Flops, Planned, Rate, Weights
 from vlmkit.prompts import Prompt
@@ -74,8 +74,11 @@ class Planner:
 
         Raises:
             UserError: The model cannot be loaded.
+            SpecError: Its tokens cannot be planned, so that a rate is of no use.
             BackendError: It answers nothing that could be timed.
         """
+        if self._first_dry is None:
+            raise SpecError("this model's tokens cannot be planned, so a rate is of no use", hint="leave --measure out")
         first, timed = self.examples[:1], self.examples[1 : 1 + TIMED] or self.examples[:1]
         self._solve(strategy, self.backend, first)
         done, _ = self._solve(strategy, self.backend, timed)
@@ -107,8 +110,9 @@ class Planner:
     def notes(self) -> tuple[str, ...]:
         """What cannot be said of this model, and why."""
         if self._first_dry is None:
-            name = self.backend.identity.get("model", "this model")
-            return (f"tokens are not counted: {name} does not run on token trees here, so its tokens are not known",)
+            # Not its identity: a server would be asked for that.
+            kind = type(self.backend).__name__
+            return (f"tokens, memory and time are not planned: {kind} runs no token trees here",)
         missing = [part for part, shape in zip(("text", "vision"), self._shapes, strict=True) if shape is None]
         if missing:
             return (f"FLOPs are not counted: there is no formula for the {' and '.join(missing)} part of this model",)
@@ -140,7 +144,8 @@ class Planner:
         """Return the examples that were solved, and those that failed."""
         engine = Engine(strategy, backend, in_flight=self.in_flight, keep_exchanges=True)
         chosen = self.examples if examples is None else examples
-        done, failed = [], []
+        done: list[Solved] = []
+        failed: list[Solved] = []
         for solved in engine.solve(chosen, self.labels, seed=self.seed, prompt=self.prompt):
             (done if solved.error is None else failed).append(solved)
         if not done:

@@ -66,12 +66,16 @@ def compare_sizes(planner: Planner, strategy: str, sizes: Iterable[int], build: 
     Raises:
         UserError: The request as a whole is wrong.
     """
-    fixed, each = _prompt_tokens(planner)
-    found = []
-    for size in sizes:
-        figures = planner.plan(strategy, build(size)).per_example
-        known = fixed is not None and each is not None
-        found.append(Size(size, figures, tournament_work(len(planner.labels), size, fixed, each) if known else None))
+    prompt = _prompt_tokens(planner)
+    found = [
+        Size(
+            size,
+            planner.plan(strategy, build(size)).per_example,
+            None if prompt is None else tournament_work(len(planner.labels), size, *prompt),
+        )
+        for size in sizes
+    ]
+    fixed, each = prompt or (None, None)
     return Sizes(strategy, fixed, each, tuple(found))
 
 
@@ -83,12 +87,12 @@ def spaced(low: int, high: int) -> list[int]:
     return sizes
 
 
-def _prompt_tokens(planner: Planner) -> tuple[float | None, float | None]:
+def _prompt_tokens(planner: Planner) -> tuple[float, float] | None:
     """Return the tokens of a prompt without labels, and of each label, from a prompt with one and one with all."""
     dry, labels = planner.dry(), planner.labels
     example = next((example for example in planner.examples if example.question is None), None)
     if dry is None or example is None or len(labels) < 2:
-        return None, None
+        return None
     images = tuple(open_image(source, name=example.id) for source in example.images)
     one, all_of_them = (
         dry.prompt_tokens(Choose(images, options, prompt=planner.prompt).text, images)

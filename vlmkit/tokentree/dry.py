@@ -165,4 +165,5 @@ def _patches(picture: Picture, family: Family) -> tuple[int, int]:
     if len(shape) < 4:  # patches, laid out flat
         return 1, prod(shape[:-1])
     side = cast(Any, family).model.config.vision_config.patch_size
-    return prod(shape[:-3]), (shape[-2] // side) * (shape[-1] // side)
+    height, width = side if isinstance(side, list | tuple) else (side, side)
+    return prod(shape[:-3]), (shape[-2] // height) * (shape[-1] // width)
