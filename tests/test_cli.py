@@ -31,7 +31,8 @@ def one_line(result):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["ls", "strategies"], ["ls", "adapters"], ["plugins"]]
+    "arguments",
+    [["--help"], ["run", "--help"], ["plan", "-h"], ["ls", "strategies"], ["ls", "adapters"], ["plugins"]],
 )
 def test_listing_and_help_import_no_torch(arguments, toy, tmp_path, environment):
     script = (

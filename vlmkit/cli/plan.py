@@ -16,9 +16,8 @@ from vlmkit.cli.options import read_config
 from vlmkit.cli.output import console, note, print_json
 from vlmkit.contracts import Dataset
 from vlmkit.data.labels import read_labels
-from vlmkit.engine.engine import check_capabilities
 from vlmkit.engine.models import build_backend
-from vlmkit.errors import SpecError
+from vlmkit.errors import CapabilityError, SpecError
 from vlmkit.prompts import default_prompt, named_prompt
 from vlmkit.registry import Builder, Chain, Registry, Spec
 from vlmkit.registry.source import dataset_spec
@@ -159,7 +158,9 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
     backend = build_backend(asked.model, builder, weights=asked.measure, **asked.load)
     try:
         for _, strategy in strategies:
-            check_capabilities(strategy, backend)
+            if missing := strategy.requires - backend.capabilities:
+                # By the user's name for it: a server would be asked for its own.
+                raise CapabilityError(missing, strategy=type(strategy).__name__, backend=asked.model)
         total, examples = _sample(dataset, asked, labels)
         planner = Planner(backend, examples, labels, prompt, asked.seed, asked.in_flight)
         parts = []
