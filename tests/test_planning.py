@@ -81,6 +81,14 @@ def test_no_weights_are_needed(vlmkit_once, planned, tmp_path):
     assert plan["weights"]["bytes"] == 2 * plan["weights"]["parameters"] == pytest.approx(header / 2, rel=0.01)
 
 
+@pytest.mark.parametrize("written", ['"flat"', '["flat", "dci"]'])
+def test_a_config_file_names_one_strategy_or_several(written, vlmkit_once, tmp_path):
+    (tmp_path / "plan.toml").write_text(f'data = "{DATA}"\nstrategy = {written}\nmodel = "scripted"\n')
+    plan = json.loads(vlmkit_once("plan", "--config", str(tmp_path / "plan.toml"), "--json").stdout)
+    assert plan["data"] == DATA
+    assert [part["strategy"] for part in plan["strategies"]] == ["flat", "dci"][: 1 + written.count(",")]
+
+
 def test_some_of_many_examples_stand_for_all(vlmkit_once):
     many = json.loads(vlmkit_once("plan", "glyphs:labels=60,images=100", "--sample", "5", "--json").stdout)
     assert (many["examples"], many["driven"]) == (100, 5)
