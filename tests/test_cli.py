@@ -35,6 +35,7 @@ def one_line(result):
     [
         ["--help"],
         ["run", "--help"],
+        ["plan", "-h"],
         ["bench", "speed", "--help"],
         ["ls", "strategies"],
         ["ls", "adapters"],

@@ -21,6 +21,7 @@ from vlmkit.registry.isolate import call_each
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "vlmkit.cli.run:run",
+        "plan": "vlmkit.cli.plan:plan",
         "ls": "vlmkit.cli.ls:ls",
         "plugins": "vlmkit.cli.plugins:plugins",
         "doctor": "vlmkit.cli.doctor:doctor",

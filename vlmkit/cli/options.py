@@ -67,12 +67,18 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
         for parameter in context.command.params
         if parameter.name is not None and parameter.name not in ("config", "help")
     ]
+    repeatable = [
+        option.name for option in context.command.params if isinstance(option, click.Option) and option.multiple
+    ]
     defaults: dict[str, Any] = {}
     for key, value in settings.items():
         name = key.replace("-", "_")
         if name not in known:
             raise UnknownNameError("key", key, (name.replace("_", "-") for name in known), where=str(path))
-        if isinstance(value, dict | list):
+        several = isinstance(value, list) and name in repeatable
+        if not several and isinstance(value, dict | list):
             raise UserError(f"key {key} in {path} holds a {type(value).__name__}", hint="give a single value")
-        defaults[name] = str(value)  # what the flag would say, so that 1.5 is no whole number here either
+        # What the flag would say, so that 1.5 is no whole number here either.
+        texts = [str(one) for one in (value if several else [value])]
+        defaults[name] = texts if name in repeatable else texts[0]
     context.default_map = {**(context.default_map or {}), **defaults}

@@ -47,6 +47,7 @@ from vlmkit.runs.manifest import manifest
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
 @click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
+@click.option("--dry-run", is_flag=True, help="Say what the run would ask and cost (vlmkit plan), and end.")
 @click.option("--json", is_flag=True, help="Print the results as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
 @click.pass_context
@@ -69,6 +70,7 @@ def run(
     log_samples: bool,
     max_failures: Budget,
     fresh: bool,
+    dry_run: bool,
     json: bool,
     quiet: bool,
 ) -> None:
@@ -78,6 +80,24 @@ def run(
     (vlmkit ls datasets). Without any arguments the embedded model runs on the embedded data. The same command goes on
     with an unfinished run.
     """
+    if dry_run:
+        from vlmkit.cli.plan import Asked, show_plan
+
+        load = {"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code}
+        asked = Asked(
+            data=data,
+            model=model,
+            strategies=(strategy,),
+            labels=labels,
+            prompt=prompt,
+            limit=limit,
+            seed=seed,
+            in_flight=in_flight,
+            load=load,
+            quiet=quiet,
+        )
+        show_plan(context, asked, json=json)
+        return
     # rich, only now: --help stays quick.
     from vlmkit.cli.progress import RunProgress
     from vlmkit.cli.report import PREDICTIONS_SHOWN, predictions_table, results_table
@@ -168,7 +188,9 @@ def run(
 def _config(context: click.Context) -> dict[str, Any]:
     """Return the merged options as plain JSON values, in the order of the help."""
     values = {
-        option.name: context.params[option.name] for option in context.command.params if option.name in context.params
+        option.name: context.params[option.name]
+        for option in context.command.params
+        if option.name in context.params and option.name != "dry_run"
     }
     return {
         name: value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -22,6 +22,7 @@ def build_backend(
     dtype: str | None = None,
     trust_remote_code: bool = False,
     revision: str | None = None,
+    weights: bool = True,
 ) -> Backend:
     """Build the backend that ``model`` names; loads no weights.
 
@@ -32,6 +33,7 @@ def build_backend(
         dtype: Precision of the weights.
         trust_remote_code: Whether the checkpoint's own code may run.
         revision: Branch, tag or commit on the hub.
+        weights: Whether a checkpoint directory must hold weights.
 
     Raises:
         ModelError: There is no such model, or nothing here can load it.
@@ -47,7 +49,8 @@ def build_backend(
     directory = Path(model).expanduser()
     if directory.is_dir():
         model, config = str(directory), _local_config(directory)
-        _check_weights(directory)
+        if weights:
+            _check_weights(directory)
     else:
         _check_hub_id(model, registry)
         config = _hub_config(model, revision)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vlmkit.contracts import Backend
 from vlmkit.errors import ModelError
@@ -30,6 +30,7 @@ class Checkpoint:
         dtype: One of ``DTYPES``; None takes bfloat16 on CUDA and float32 on the CPU.
         revision: Hub revision.
         trust_remote_code: Whether code in the checkpoint may run.
+        weights: Whether its weights are loaded; else the model has their shapes and nothing in them.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Checkpoint:
     dtype: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False
+    weights: bool = True
 
     def __attrs_post_init__(self) -> None:
         if self.dtype is not None and self.dtype not in DTYPES:
@@ -73,6 +75,11 @@ class Checkpoint:
             "dtype": str(self.torch_dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         }
+
+    @property
+    def without_weights(self) -> Checkpoint:
+        """The same checkpoint, of which no weights load."""
+        return evolve(self, weights=False)
 
     @property
     def model_type(self) -> str:
@@ -123,7 +130,7 @@ class Checkpoint:
         return found
 
     def load_model(self, attention: str | None = None) -> torch.nn.Module:
-        """Load the weights, from safetensors only.
+        """Load the weights, from safetensors only; a checkpoint without weights makes a model on the meta device.
 
         Args:
             attention: Name of the language model's attention function, registered with transformers; None for the
@@ -134,6 +141,8 @@ class Checkpoint:
         """
         from transformers import AutoModelForImageTextToText
 
+        if not self.weights:
+            return self._empty_model()
         if self.torch_device.type == "cpu":
             keep_freed_memory()
         chosen = {"attn_implementation": {"text_config": attention, "vision_config": "sdpa"}} if attention else {}
@@ -162,6 +171,24 @@ class Checkpoint:
                 f"model {self.model} lacks weights: {missing[0]} and {len(missing) - 1:,} more",
                 hint="download it again",
             )
+        return model.eval()
+
+    def _empty_model(self) -> torch.nn.Module:
+        from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
+
+        try:
+            config = AutoConfig.from_pretrained(self.model, **self._options)
+            with quiet(), torch.device("meta"):
+                model: torch.nn.Module = AutoModelForImageTextToText.from_config(
+                    config, dtype=self.torch_dtype, trust_remote_code=self.trust_remote_code
+                )
+        except Exception as error:  # on damaged files the loaders raise nearly anything
+            raise ModelError(
+                f"no model can be made from the config.json of {self.model}: {_first_line(error)}",
+                hint="download it again, or upgrade transformers",
+            ) from error
+        with suppress(OSError):  # it is optional
+            model.generation_config = GenerationConfig.from_pretrained(self.model, revision=self.revision)
         return model.eval()
 
     def load_processor(self) -> Any:

@@ -29,11 +29,13 @@ class TokenTreeBackend:
         load: Loads the family's model; called once, at the first query.
         describe: What a manifest says of the model before it is loaded.
         limits: How much it may hold and run at once.
+        sketch: Makes the same model without its weights, for plans; None where that cannot be done.
     """
 
     load: Callable[[], Family]
     describe: Mapping[str, Any]
     limits: Limits = field(factory=Limits)
+    sketch: Callable[[], Family] | None = None
     _family: Family | None = field(default=None, init=False)
     _trunks: Trunks | None = field(default=None, init=False)
     _tokens_of: dict[str, Sequence[int]] = field(factory=dict, init=False, repr=False)

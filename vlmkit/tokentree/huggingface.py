@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 
@@ -99,7 +99,7 @@ class HuggingFaceFamily(ChatModel):
 
 def open_family(family: type[HuggingFaceFamily]) -> Callable[..., TokenTreeBackend]:
     """Return the factory of an adapter for one family."""
-    return opener(lambda checkpoint: TokenTreeBackend(lambda: family(checkpoint), checkpoint.identity))
+    return opener(partial(_tree_backend, family))
 
 
 def open_families(families: Mapping[str, type[HuggingFaceFamily]]) -> Callable[..., TokenTreeBackend]:
@@ -113,4 +113,10 @@ def open_families(families: Mapping[str, type[HuggingFaceFamily]]) -> Callable[.
             )
         return families[checkpoint.model_type](checkpoint)
 
-    return opener(lambda checkpoint: TokenTreeBackend(lambda: load(checkpoint), checkpoint.identity))
+    return opener(partial(_tree_backend, load))
+
+
+def _tree_backend(load: Callable[[Checkpoint], HuggingFaceFamily], checkpoint: Checkpoint) -> TokenTreeBackend:
+    return TokenTreeBackend(
+        lambda: load(checkpoint), checkpoint.identity, sketch=lambda: load(checkpoint.without_weights)
+    )

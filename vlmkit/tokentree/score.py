@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from attrs import frozen
@@ -38,6 +38,11 @@ class Question:
     candidates: Sequence[Ids]
     readout: Readout
 
+    def grown(self) -> Iterator[tuple[list[int], Branch]]:
+        """Yield branches that hold all candidates together, each with the indices of its candidates."""
+        for part in split(self.candidates, max(1, ROW_TOKENS - len(self.stem))):
+            yield part, grow(self.stem, [self.candidates[i] for i in part])
+
 
 def log_probabilities(executor: Executor, questions: Sequence[Question], bill: Bill) -> list[list[float]]:
     """Return the score of every candidate of every question, in nats.
@@ -48,8 +53,7 @@ def log_probabilities(executor: Executor, questions: Sequence[Question], bill: B
     branches: list[tuple[int, Branch, Sequence[int]]] = []
     rows: list[Row] = []
     for index, question in enumerate(questions):
-        for part in split(question.candidates, max(1, ROW_TOKENS - len(question.stem))):
-            branch = grow(question.stem, [question.candidates[i] for i in part])
+        for part, branch in question.grown():
             branches.append((index, branch, part))
             rows.append(_row(question.owner, question.trunk, branch))
             bill.add(question.owner, Usage(tokens=Tokens(branch=len(branch.tokens))))

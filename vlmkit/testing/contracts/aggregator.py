@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator, Sequence
 from math import isnan
 
+from vlmkit.arbitrary import answer
 from vlmkit.contracts import Aggregator
 from vlmkit.errors import StrategyError
-from vlmkit.testing.contracts.answers import answer
 from vlmkit.testing.contracts.rules import Rules
 from vlmkit.types import Ballot, Choose, Label, Likelihood, Ranking, Readout, Reply
 

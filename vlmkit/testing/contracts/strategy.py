@@ -10,9 +10,9 @@ from itertools import zip_longest
 
 import PIL.Image
 
+from vlmkit.arbitrary import answer
 from vlmkit.contracts import Strategy
 from vlmkit.errors import UserError
-from vlmkit.testing.contracts.answers import answer
 from vlmkit.testing.contracts.rules import ContractError, Rules
 from vlmkit.types import (
     Answer,

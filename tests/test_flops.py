@@ -1,0 +1,139 @@
+"""FLOPs from configurations, held against what torch counts while the models run."""
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from vlmkit.engine.models import build_backend
+from vlmkit.measures.flops import TextShape, VisionShape, tournament_work
+from vlmkit.registry import Builder, PluginHost
+from vlmkit.testing.models import small_checkpoint
+from vlmkit.tokentree.dry import DryBackend
+from vlmkit.types import Choose, Generate, Image, Label, LabelSpace, Letter, Reply, Usage
+
+TOKENS = 48
+
+TREES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "llava_onevision", "gemma3", "gemma4")
+CROSSING = ("mllama", "llama4")
+
+
+@pytest.fixture(scope="module")
+def builder():
+    return Builder(PluginHost.load().registry)
+
+
+@pytest.fixture(scope="module")
+def backend_of(builder, tmp_path_factory):
+    """Backends of small random models, made once, and of ``tiny``."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def make(name):
+        if name == "tiny":
+            return build_backend(name, builder)
+        if not (folder / name).exists():
+            small_checkpoint(name, folder / name)
+        return build_backend(str(folder / name), builder)
+
+    return make
+
+
+def image(seed=0, size=(96, 128)):
+    return Image(PIL.Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)))
+
+
+def counted(run):
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        run()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", ["tiny", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "gemma3"])
+def test_text_formula_is_what_torch_counts(name, backend_of):
+    model = backend_of(name).load().model
+    model.set_attn_implementation("sdpa")
+    if name == "qwen3_vl_moe":
+        model.set_experts_implementation("eager")  # the counter knows no grouped products
+    shape = TextShape.of(model.config.get_text_config().to_dict())
+    ids = torch.arange(10, 10 + TOKENS)[None]
+    # Every token is multiplied with every key there, hidden or not.
+    assert shape.flops(TOKENS, TOKENS**2, TOKENS) == counted(lambda: model(input_ids=ids, use_cache=False))
+
+
+@pytest.mark.parametrize("name", ["tiny", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe"])
+def test_vision_formula_is_what_torch_counts(name, backend_of):
+    dry, family = DryBackend.of(backend_of(name)), backend_of(name).load()
+    dry.answer([Choose((image(),), [Label("a"), Label("b")])])
+    shape = VisionShape.of(family.model.config.vision_config.to_dict())
+    ((tiles, patches),) = dry.work.encoded
+    assert shape.flops(tiles, patches) == counted(lambda: family.encode([family.picture(image(), True)]))
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "internvl", "llava_onevision", "gemma3"])
+def test_windows_and_projectors_are_what_the_vision_formula_leaves_out(name, backend_of):
+    family = backend_of(name).load()
+    dry = DryBackend.of(backend_of(name))
+    dry.answer([Choose((image(),), [Label("a"), Label("b")])])
+    shape = VisionShape.of(family.model.config.vision_config.to_dict())
+    truth = counted(lambda: family.encode([family.picture(image(), True)]))
+    # Of these small towers a projector is a large part.
+    assert shape.flops(*dry.work.encoded[0]) == pytest.approx(truth, rel=0.15)
+
+
+@pytest.mark.parametrize("name", [*TREES, *CROSSING])
+def test_every_family_is_billed_without_weights_as_with_them(name, backend_of):
+    real, dry = backend_of(name), DryBackend.of(backend_of(name))
+    words = ("cat", "cat flea", "oak tree", "red oak", "x", "bus stop")
+    labels = [Label(word) for word in words]
+    about = [(image(0),), (image(1, (64, 64)),), (image(2), image(3))]
+    calls = [
+        [Choose(images, labels[start : start + 3]) for images in about for start in (0, 3)],
+        [Choose(images, labels, readout=Letter()) for images in about],
+        [Choose(about[0], labels[::-1]), Generate(about[1], "What is this?", max_tokens=1)],
+    ]
+    for queries in calls:
+        bills = [sum((one.usage for one in backend.answer(queries)), Usage()) for backend in (real, dry)]
+        foreseen, paid = bills[1], bills[0]
+        assert foreseen.tokens == paid.tokens
+        assert foreseen.images_encoded == paid.images_encoded
+        assert foreseen.forwards == pytest.approx(paid.forwards)
+
+
+@given(st.integers(1, 4), st.integers(1, 6))
+def test_one_candidate_is_a_plain_sequence(builder_dry, images, words):
+    label = Label(" ".join(["red", "round", "plain"] * words)[: 6 * words].strip())
+    dry = builder_dry()
+    (answer,) = dry.answer([Choose([image(seed) for seed in range(images)], [label])])
+    total = answer.usage.tokens.total
+    assert dry.work.tokens == total
+    assert dry.work.pairs == total * (total + 1) // 2
+    assert dry.work.read >= 1
+
+
+@pytest.fixture(scope="module")
+def builder_dry(backend_of):
+    first = DryBackend.of(backend_of("tiny"))
+    return lambda: DryBackend(first.load, first.describe, first.limits)
+
+
+def test_a_reply_reads_one_position_a_token(builder_dry):
+    dry = builder_dry()
+    labels = LabelSpace(["a", "b"])
+    (answer,) = dry.answer([Choose((image(),), labels, readout=Reply(max_tokens=5))])
+    assert answer.usage.tokens.generated == 4
+    assert dry.work.read == 5
+
+
+def test_what_is_not_known_has_no_formula():
+    assert TextShape.of({"model_type": "qwen3_5_text", "hidden_size": 8, "num_attention_heads": 2}) is None
+    assert VisionShape.of({"model_type": "mllama_vision_model"}) is None
+
+
+@given(st.integers(2, 5000), st.integers(2, 300), st.floats(1, 1e4), st.floats(0.1, 100))
+def test_the_proxy_is_lowest_where_the_paper_says(labels, size, fixed, each):
+    best = fixed / each + 2
+    lowest = tournament_work(labels, best, fixed, each)
+    assert tournament_work(labels, size, fixed, each) >= lowest * (1 - 1e-9)

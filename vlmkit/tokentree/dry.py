@@ -1,0 +1,169 @@
+"""Token trees without weights: the same prompts, trunks, tries and forwards, counted and not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from math import prod
+from typing import Any, cast
+
+import torch
+from attrs import Factory, define, field
+
+from vlmkit.local.asked import Asked
+from vlmkit.local.bill import Bill
+from vlmkit.local.budget import Budget
+from vlmkit.local.memory import Memory
+from vlmkit.tokentree.backend import TokenTreeBackend
+from vlmkit.tokentree.executor import Consume, Executor
+from vlmkit.tokentree.family import Family, Features, Picture
+from vlmkit.tokentree.layout import KV, Layout, Sight
+from vlmkit.tokentree.packing import Packed, Row
+from vlmkit.tokentree.score import Question
+from vlmkit.tokentree.trunks import Trunk, Trunks
+from vlmkit.types import Image
+
+_ELSEWHERE = torch.device("meta")
+"""Tensors there have a shape and a size and take no memory."""
+
+
+@define
+class Work:
+    """What the forwards of a model would have computed.
+
+    Args:
+        tokens: Tokens through the language model.
+        pairs: Pairs of a token and a key that it sees, windows left out of account.
+        read: Positions whose logits are read.
+        encoded: For each image through the vision encoder, the number of its tiles and of the patches of each.
+    """
+
+    tokens: int = 0
+    pairs: int = 0
+    read: int = 0
+    encoded: list[tuple[int, int]] = field(factory=list)
+
+
+@define
+class DryBackend(TokenTreeBackend):
+    """Bills every query as the backend of the loaded model would, and says nothing true.
+
+    Every option scores 0, and every reply is as long as it may be.
+
+    Args:
+        work: What was counted; it grows with every call.
+    """
+
+    work: Work = Factory(Work)
+
+    @classmethod
+    def of(cls, backend: TokenTreeBackend) -> DryBackend:
+        """Return the counterpart of a backend that can do without weights; copies of it share their model."""
+        assert backend.sketch is not None
+        return cls(cache(backend.sketch), backend.describe, backend.limits)
+
+    @property
+    def family(self) -> Any:
+        """The family's model, on the meta device."""
+        return cast(_Sketch, self._ready().family).model_family
+
+    def prompt_tokens(self, text: str, images: Sequence[Image]) -> int:
+        """Return how many tokens a whole prompt has, those of its images included."""
+        trunks = self._ready()
+        (ids,) = trunks.family.tokenize([trunks.family.chat(text, len(images))])
+        return len(trunks.family.expand(ids, trunks.prepared(images)))
+
+    def _ready(self) -> Trunks:
+        if self._trunks is None:
+            family = cast(Family, _Sketch(self.load(), self.work))
+            self._trunks = Trunks(
+                family,
+                _DryExecutor(family, Budget(self.limits.tokens), self.work),
+                Memory(self.limits.trunk_bytes),
+                Memory(self.limits.feature_bytes),
+            )
+        return self._trunks
+
+    def _question(self, one: Asked, trunk: Trunk, family: Family) -> Question:
+        question = super()._question(one, trunk, family)
+        self.work.read += sum(len({node for node, _ in branch.edges}) for _, branch in question.grown())
+        return question
+
+
+class _Sketch:
+    """A family whose model has no weights: all that computes is replaced, all else is its own."""
+
+    def __init__(self, family: Family, work: Work) -> None:
+        self.model_family = family
+        self._work = work
+        self._hidden = int(cast(Any, family).model.config.get_text_config().hidden_size)
+        self._no_end = next(token for token in range(len(family.end_tokens) + 1) if token not in family.end_tokens)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model_family, name)
+
+    def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
+        self._work.encoded += [_patches(picture, self.model_family) for picture in pictures]
+        return [Features(torch.empty(picture.tokens, self._hidden, device=_ELSEWHERE)) for picture in pictures]
+
+    def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
+        return torch.arange(len(ids))[None]
+
+    def sights(self, ids: Sequence[int], features: Sequence[Features]) -> Sequence[Sight]:
+        return ()
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Let no reply end before its limit."""
+        self._work.read += len(hidden)
+        logits = torch.zeros(len(hidden), self._no_end + 1)
+        logits[:, self._no_end] = 1
+        return logits
+
+
+@define
+class _DryExecutor(Executor):
+    """Bills forwards; keys and values that are to be kept have their true size."""
+
+    work: Work
+
+    def run(self, rows: Sequence[Row], consume: Consume, bill: Bill, *, capture: bool = False) -> None:
+        def step(which: range) -> None:
+            batch = rows[which.start : which.stop]
+            for row in batch:
+                self.work.tokens += len(row)
+                self.work.pairs += sum(end - start for start, end in zip(row.starts, row.ends, strict=True))
+                self.work.pairs += len(row) * sum(map(len, row.past))
+            if capture:  # what else is consumed are scores, which nobody knows
+                packed = _unfilled(batch, self.family.kv_bytes)
+                consume(which, packed, torch.empty(len(packed.ids), 0))
+            bill.forward(row.owner for row in batch)
+
+        self.budget.run([len(row) for row in rows], step)
+
+
+class _UnfilledLayout:
+    def __init__(self, kv_bytes: int) -> None:
+        self._kv_bytes = kv_bytes
+
+    def cut(self, start: int, stop: int) -> KV:
+        half = torch.empty(stop - start, 1, self._kv_bytes // 2, dtype=torch.uint8, device=_ELSEWHERE)
+        return KV({0: half}, {0: half})
+
+
+def _unfilled(rows: Sequence[Row], kv_bytes: int) -> Packed:
+    spans, start = [], 0
+    for row in rows:
+        spans.append((start, start + len(row)))
+        start += len(row)
+    nothing = torch.empty(start, device=_ELSEWHERE)
+    return Packed(nothing, nothing, (), cast(Layout, _UnfilledLayout(kv_bytes)), tuple(spans))
+
+
+def _patches(picture: Picture, family: Family) -> tuple[int, int]:
+    """Return the number of tiles of a picture, and of the patches of each."""
+    shape = picture.inputs["pixel_values"].shape
+    if len(shape) < 4:  # patches, laid out flat
+        return 1, prod(shape[:-1])
+    side = cast(Any, family).model.config.vision_config.patch_size
+    height, width = side if isinstance(side, list | tuple) else (side, side)
+    return prod(shape[:-3]), (shape[-2] // height) * (shape[-1] // width)
