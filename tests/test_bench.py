@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from vlmkit.bench.flops import Flops
 from vlmkit.cli.main import main
-from vlmkit.testing.models import sized_checkpoint
 
 QUICK = ("--images", "1", "--in-flight", "1", "--sample", "1", "--batch", "2", "--device", "cpu")
 SIDES = {"generate", "generate_batched", "label_loop"}
@@ -67,32 +63,3 @@ def test_a_wrong_request_is_one_line(capsys, arguments, said):
     assert error.startswith("error: ") and said in error
     assert all(line.startswith(("opening ", "100 labels, ")) for line in notes)
     assert shown.out == ""
-
-
-def test_operations_are_those_that_torch_counts(tmp_path):
-    from transformers import AutoModelForImageTextToText
-
-    directory = sized_checkpoint("qwen3-vl-1m", tmp_path / "model")
-    model = AutoModelForImageTextToText.from_pretrained(directory, dtype=torch.float32, attn_implementation="sdpa")
-    image = model.config.image_token_id
-    merged, words = 16, 100
-    ids = torch.tensor([[*[image] * merged, *[1] * words]])
-    inputs = {
-        "input_ids": ids,
-        "mm_token_type_ids": (ids == image).int(),
-        "pixel_values": torch.zeros(4 * merged, 3 * 2 * 16 * 16),
-        "image_grid_thw": torch.tensor([[1, 8, 8]]),
-    }
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(**inputs)
-    flops = Flops.of(model.config)
-    tokens = merged + words
-    # torch counts all pairs of a full forward, those that the mask hides too.
-    counted = flops.language(tokens, tokens**2, tokens) + flops.vision([4 * merged])
-    assert counter.get_total_flops() == pytest.approx(counted, rel=0.002)
-
-
-def test_operations_of_other_architectures_are_not_guessed():
-    from transformers import Gemma3Config
-
-    assert Flops.of(Gemma3Config()) is None

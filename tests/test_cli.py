@@ -33,19 +33,14 @@ def one_line(result):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--help"],
-        ["run", "--help"],
-        ["plan", "-h"],
-        ["bench", "speed", "--help"],
-        ["ls", "strategies"],
-        ["ls", "adapters"],
-        ["plugins"],
+        line.split()
+        for line in ("-h", "run --help", "plan -h", "bench speed -h", "ls strategies", "ls adapters", "plugins")
     ],
 )
 def test_listing_and_help_import_no_torch(arguments, toy, tmp_path, environment):
     script = (
         "import sys\nfrom vlmkit.cli.main import main\n"
-        f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert end.code == 0, end.code\n"
+        f"try:\n    main({arguments.split()!r})\nexcept SystemExit as end:\n    assert end.code == 0, end.code\n"
         "heavy = {'torch', 'transformers'} & sys.modules.keys()\nassert not heavy, heavy"
     )
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)

@@ -2,5 +2,5 @@
 
     questions -> vlmkit, watched (``watch``), and plain sides (``sides``), in turn (``speed``) -> ``figures``
 
-``flops`` counts what the model computes, ``ideal`` the tokens that it has to see, ``peak`` what the machine can do.
+``ideal`` counts the tokens that the model has to see, ``peak`` what the machine can do.
 """

@@ -14,11 +14,10 @@ import torch
 from attrs import evolve, frozen
 
 from vlmkit.bench.figures import Case, Speed
-from vlmkit.bench.flops import Flops
 from vlmkit.bench.ideal import ideal_tokens
 from vlmkit.bench.peak import peak_flops
 from vlmkit.bench.sides import Plainly
-from vlmkit.bench.watch import Watched, Work, wait
+from vlmkit.bench.watch import TimedWork, Watched, wait
 from vlmkit.contracts import Strategy
 from vlmkit.engine import Engine, Solved
 from vlmkit.engine.models import build_backend
@@ -27,6 +26,7 @@ from vlmkit.registry import Builder, Spec
 from vlmkit.testing.located import located
 from vlmkit.testing.plain import Plain
 from vlmkit.tokentree import Checkpoint, TokenTreeBackend
+from vlmkit.tokentree.work import shapes
 from vlmkit.types import Choose, Example, LabelSpace
 
 WRITTEN = 16
@@ -90,7 +90,7 @@ class Bench:
                 tokens = plain.processor.tokenizer(list(words), add_special_tokens=False)["input_ids"]
                 longest = round(sum(map(len, tokens)) / len(tokens)) + 1
             sides = Plainly(plain, self.amount.batch, self.amount.sample, longest, longest if found.random else 0)
-            work = Work()
+            work = TimedWork()
             family = Watched(backend.load(), work)
             with closing(evolve(backend, load=lambda: family)) as watched:
                 contest = Contest(watched, family, work, sides, self.amount)
@@ -133,7 +133,7 @@ class Contest:
 
     backend: TokenTreeBackend
     family: Watched
-    work: Work
+    work: TimedWork
     plain: Plainly
     amount: Amount
 
@@ -173,10 +173,14 @@ class Contest:
         for one in solved:
             picture = self.family.picture(one.exchanges[0].query.images[0], True)
             tally.ideal += ideal_tokens(one.exchanges, self.family, picture.tokens)
-        flops = Flops.of(self.family.model.config)
-        tally.flops = None if flops is None or tally.flops is None else tally.flops + self.work.flops(flops)
+        done = self._flops()
+        tally.flops = None if done is None or tally.flops is None else tally.flops + done
         speed.memory = max(speed.memory, _peak_memory(device))
         return solved
+
+    def _flops(self) -> int | None:
+        text, vision = shapes(self.family.model.config)
+        return None if text is None or vision is None else sum(self.work.flops(text, vision))
 
 
 def _solved(engine: Engine, examples: Sequence[Example], labels: LabelSpace) -> Iterator[Solved]:

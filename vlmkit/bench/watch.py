@@ -8,38 +8,26 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from attrs import define, field
+from attrs import define
 
-from vlmkit.bench.flops import Flops
 from vlmkit.tokentree import Features, Layout, Picture
 from vlmkit.tokentree.family import Family
+from vlmkit.tokentree.work import Work, patches
 
 
 @define
-class Work:
-    """What went through a model since the last ``reset``.
+class TimedWork(Work):
+    """What went through a model since the last ``reset``, and how long that took.
 
     Args:
         seconds: Spent inside of its passes: vision tower, language model, logits.
-        tokens: Through the language model.
-        pairs: Tokens that attended to one, padding left out; number or int64 tensor.
-        rows: Of logits.
-        patches: Of every encoded image.
     """
 
     seconds: float = 0.0
-    tokens: int = 0
-    pairs: int | torch.Tensor = 0
-    rows: int = 0
-    patches: list[int] = field(factory=list)
 
     def reset(self) -> None:
         """Forget everything."""
-        self.seconds, self.tokens, self.pairs, self.rows, self.patches = 0.0, 0, 0, 0, []
-
-    def flops(self, flops: Flops) -> int:
-        """Return the floating-point operations of it all."""
-        return flops.language(self.tokens, int(self.pairs), self.rows) + flops.vision(self.patches)
+        self.seconds, self.tokens, self.pairs, self.read, self.encoded = 0.0, 0, 0, 0, []
 
 
 class Watched:
@@ -50,7 +38,7 @@ class Watched:
         work: Where it is noted.
     """
 
-    def __init__(self, family: Family, work: Work) -> None:
+    def __init__(self, family: Family, work: TimedWork) -> None:
         self._family = family
         self._work = work
 
@@ -59,9 +47,7 @@ class Watched:
 
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
         """Run the vision tower."""
-        for picture in pictures:
-            if "image_grid_thw" in picture.inputs:
-                self._work.patches += picture.inputs["image_grid_thw"].prod(1).tolist()
+        self._work.encoded += [patches(picture, self._family) for picture in pictures]
         with self._timed():
             return self._family.encode(pictures)
 
@@ -76,7 +62,7 @@ class Watched:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Compute logits."""
-        self._work.rows += len(hidden)
+        self._work.read += len(hidden)
         with self._timed():
             return self._family.logits(hidden)
 

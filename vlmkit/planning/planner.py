@@ -16,7 +16,8 @@ from vlmkit.measures.flops import TextShape, VisionShape
 from vlmkit.planning.figures import Figures, Flops, Planned, Rate, Weights
 from vlmkit.prompts import Prompt
 from vlmkit.tokentree import TokenTreeBackend
-from vlmkit.tokentree.dry import DryBackend, Work
+from vlmkit.tokentree.dry import DryBackend
+from vlmkit.tokentree.work import Work, shapes
 from vlmkit.types import Answer, Capability, Example, LabelSpace, Query, Tokens, Usage
 
 TIMED = 4
@@ -127,16 +128,13 @@ class Planner:
     @cached_property
     def _shapes(self) -> tuple[TextShape | None, VisionShape | None]:
         assert self._first_dry is not None
-        config = self._first_dry.family.model.config
-        return TextShape.of(config.get_text_config().to_dict()), VisionShape.of(config.vision_config.to_dict())
+        return shapes(self._first_dry.family.model.config)
 
     def _flops(self, work: Work) -> Flops | None:
         text, vision = self._shapes
         if text is None or vision is None:
             return None
-        return Flops(
-            text.flops(work.tokens, work.pairs, work.read), sum(vision.flops(*encoded) for encoded in work.encoded)
-        )
+        return Flops(*work.flops(text, vision))
 
     def _solve(
         self, strategy: Strategy, backend: Backend, examples: Sequence[Example] | None = None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from math import prod
 from typing import Any, cast
 
 import torch
-from attrs import Factory, define, field
+from attrs import Factory, define
 
 from vlmkit.local.asked import Asked
 from vlmkit.local.bill import Bill
@@ -21,27 +20,11 @@ from vlmkit.tokentree.layout import KV, Layout, Sight
 from vlmkit.tokentree.packing import Packed, Row
 from vlmkit.tokentree.score import Question
 from vlmkit.tokentree.trunks import Trunk, Trunks
+from vlmkit.tokentree.work import Work, patches
 from vlmkit.types import Image
 
 _ELSEWHERE = torch.device("meta")
 """Tensors there have a shape and a size and take no memory."""
-
-
-@define
-class Work:
-    """What the forwards of a model would have computed.
-
-    Args:
-        tokens: Tokens through the language model.
-        pairs: Pairs of a token and a key that it sees, windows left out of account.
-        read: Positions whose logits are read.
-        encoded: For each image through the vision encoder, the number of its tiles and of the patches of each.
-    """
-
-    tokens: int = 0
-    pairs: int = 0
-    read: int = 0
-    encoded: list[tuple[int, int]] = field(factory=list)
 
 
 @define
@@ -103,7 +86,7 @@ class _Sketch:
         return getattr(self.model_family, name)
 
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
-        self._work.encoded += [_patches(picture, self.model_family) for picture in pictures]
+        self._work.encoded += [patches(picture, self.model_family) for picture in pictures]
         return [Features(torch.empty(picture.tokens, self._hidden, device=_ELSEWHERE)) for picture in pictures]
 
     def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
@@ -157,13 +140,3 @@ def _unfilled(rows: Sequence[Row], kv_bytes: int) -> Packed:
         start += len(row)
     nothing = torch.empty(start, device=_ELSEWHERE)
     return Packed(nothing, nothing, (), cast(Layout, _UnfilledLayout(kv_bytes)), tuple(spans))
-
-
-def _patches(picture: Picture, family: Family) -> tuple[int, int]:
-    """Return the number of tiles of a picture, and of the patches of each."""
-    shape = picture.inputs["pixel_values"].shape
-    if len(shape) < 4:  # patches, laid out flat
-        return 1, prod(shape[:-1])
-    side = cast(Any, family).model.config.vision_config.patch_size
-    height, width = side if isinstance(side, list | tuple) else (side, side)
-    return prod(shape[:-3]), (shape[-2] // height) * (shape[-1] // width)
