@@ -31,15 +31,7 @@ def one_line(result):
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["run", "--help"],
-        ["bench", "speed", "--help"],
-        ["ls", "strategies"],
-        ["ls", "adapters"],
-        ["plugins"],
-    ],
+    "arguments", [["--help"], ["run", "--help"], ["ls", "strategies"], ["ls", "adapters"], ["plugins"]]
 )
 def test_listing_and_help_import_no_torch(arguments, toy, tmp_path, environment):
     script = (
