@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -63,3 +65,13 @@ def test_a_wrong_request_is_one_line(capsys, arguments, said):
     assert error.startswith("error: ") and said in error
     assert all(line.startswith(("opening ", "100 labels, ")) for line in notes)
     assert shown.out == ""
+
+
+def test_help_imports_no_torch(environment):
+    script = (
+        "import sys\nfrom vlmkit.cli.main import main\n"
+        "try:\n    main(['bench', 'speed', '--help'])\nexcept SystemExit as end:\n    assert end.code == 0, end.code\n"
+        "assert not {'torch', 'transformers'} & sys.modules.keys()"
+    )
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

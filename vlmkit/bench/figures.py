@@ -57,22 +57,22 @@ class Speed:
     Args:
         case: What was measured.
         vlmkit: The side of vlmkit.
-        plain: Seconds an image of every plain side, of each block.
+        plain: Seconds of every plain side, all questions about all images.
         peak: Floating-point operations a second of a large matrix product, the best of the run.
         memory: Most bytes in use: of the device while vlmkit ran, or, on a CPU, of the whole process so far.
     """
 
     case: Case
     vlmkit: Tally = field(factory=Tally)
-    plain: dict[str, list[float]] = field(factory=dict)
+    plain: dict[str, float] = field(factory=dict)
     peak: float = 0.0
     memory: int = 0
 
     @property
     def seconds_per_image(self) -> Mapping[str, float]:
         """Seconds an image by side."""
-        plain = {side: sum(blocks) / len(blocks) for side, blocks in self.plain.items()}
-        return {"vlmkit": self.vlmkit.seconds / self.vlmkit.images, **plain}
+        seconds = {"vlmkit": self.vlmkit.seconds, **self.plain}
+        return {side: took / self.vlmkit.images for side, took in seconds.items()}
 
     @property
     def ratios(self) -> Mapping[str, float]:

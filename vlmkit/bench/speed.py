@@ -148,7 +148,7 @@ class Contest:
             solved = self._answer(engine, block, labels, speed)
             questions = _questions(solved)
             for side, answer in self.plain.sides.items():
-                speed.plain.setdefault(side, []).append(answer(questions) / len(block))
+                speed.plain[side] = speed.plain.get(side, 0.0) + answer(questions)
             device, dtype = self.family.checkpoint.torch_device, self.family.checkpoint.torch_dtype
             speed.peak = max(speed.peak, peak_flops(device, dtype))
         return speed
