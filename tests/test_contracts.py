@@ -10,7 +10,7 @@ import pytest
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing import check_aggregator, check_backend, check_strategy
-from vlmkit.testing.models import RECIPES, small_checkpoint
+from vlmkit.testing.models import RECIPES, shared_checkpoint
 
 BUILDER = Builder(PluginHost.load().registry)
 
@@ -46,9 +46,8 @@ def test_the_fake_keeps_the_contract(spec):
 
 
 @pytest.mark.parametrize("model_type", sorted(RECIPES))
-def test_adapters_keep_the_contract_on_small_models(model_type, tmp_path):
-    directory = small_checkpoint(model_type, tmp_path)
-    check_backend(build_backend(str(directory), BUILDER, device="cpu", dtype="float32"))
+def test_adapters_keep_the_contract_on_small_models(model_type):
+    check_backend(build_backend(str(shared_checkpoint(model_type)), BUILDER, device="cpu", dtype="float32"))
 
 
 def test_the_embedded_model_keeps_the_contract():

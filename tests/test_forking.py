@@ -14,7 +14,7 @@ from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError
 from vlmkit.forking import ForkingBackend
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.testing.models import small_checkpoint
+from vlmkit.testing.models import shared_checkpoint, small_checkpoint
 from vlmkit.testing.noise import begins_another, noise, questions
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.situations import LABELS
@@ -27,8 +27,8 @@ BUILDER = Builder(PluginHost.load().registry)
 
 
 @pytest.fixture(scope="module")
-def qwen3_5(tmp_path_factory):
-    return small_checkpoint("qwen3_5", tmp_path_factory.mktemp("qwen3_5"))
+def qwen3_5():
+    return shared_checkpoint("qwen3_5")
 
 
 def assert_close(got: Sequence[float], expected: Sequence[float]) -> None:

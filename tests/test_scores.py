@@ -11,7 +11,7 @@ from attrs import evolve
 from vlmkit import Choose, Generate, Letter, Likelihood, Reply
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.testing.models import RECIPES, small_checkpoint
+from vlmkit.testing.models import RECIPES, shared_checkpoint
 from vlmkit.testing.noise import noise, questions
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.situations import LABELS
@@ -24,12 +24,12 @@ BUILDER = Builder(PluginHost.load().registry)
 
 
 @pytest.fixture(scope="module", params=[*sorted(RECIPES), "tiny", "generic gemma3", "generic mllama"])
-def local(request, tmp_path_factory):
+def local(request):
     """A checkpoint, and how it is opened; "generic" opens a family that has token trees without them."""
     *adapter, model_type = request.param.split()
     if model_type == "tiny":
         return CHECKPOINT, str(CHECKPOINT)
-    directory = small_checkpoint(model_type, tmp_path_factory.mktemp(model_type))
+    directory = shared_checkpoint(model_type)
     return directory, ":model=".join([*adapter, str(directory)])
 
 

@@ -14,7 +14,7 @@ from vlmkit import Choose, Label, Tokens
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.testing.models import small_checkpoint
+from vlmkit.testing.models import shared_checkpoint
 from vlmkit.testing.noise import begins_another, noise, questions
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.situations import LABELS
@@ -26,24 +26,19 @@ TOLERANCE = 1e-4
 """Largest difference in log-probability, float32, nats."""
 
 
-@pytest.fixture(scope="module")
-def qwen3(tmp_path_factory):
-    return small_checkpoint("qwen3_vl", tmp_path_factory.mktemp("qwen3"))
+@pytest.fixture(params=["qwen3_vl", "gemma3", "llama4", "mllama"])
+def family(request):
+    return shared_checkpoint(request.param)
 
 
-@pytest.fixture(scope="module")
-def gemma3(tmp_path_factory):
-    return small_checkpoint("gemma3", tmp_path_factory.mktemp("gemma3"))
+@pytest.fixture
+def qwen3():
+    return shared_checkpoint("qwen3_vl")
 
 
-@pytest.fixture(scope="module")
-def llama4(tmp_path_factory):
-    return small_checkpoint("llama4", tmp_path_factory.mktemp("llama4"))
-
-
-@pytest.fixture(scope="module")
-def mllama(tmp_path_factory):
-    return small_checkpoint("mllama", tmp_path_factory.mktemp("mllama"))
+@pytest.fixture
+def mllama():
+    return shared_checkpoint("mllama")
 
 
 def backend_of(directory) -> TokenTreeBackend:
@@ -64,25 +59,21 @@ def scores(backend: TokenTreeBackend, queries: Sequence[Choose], size: int) -> l
     [Limits(tokens=40), Limits(trunk_bytes=1), Limits(feature_bytes=1), Limits(tokens=1, trunk_bytes=1)],
     ids=["small forwards", "no room for trunks", "no room for features", "token by token"],
 )
-@pytest.mark.parametrize("family", ["qwen3", "gemma3", "llama4", "mllama"])
-def test_budgets_never_change_a_score(family, limits, request):
-    directory, queries = request.getfixturevalue(family), questions(noise(3))
-    tight, roomy = backend_of(directory), backend_of(directory)
+def test_budgets_never_change_a_score(family, limits):
+    queries, tight, roomy = questions(noise(3)), backend_of(family), backend_of(family)
     tight.limits = limits
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
 
 
-@pytest.mark.parametrize("family", ["qwen3", "gemma3", "llama4", "mllama"])
-def test_long_label_lists_are_scored_exactly_in_segments(family, request):
-    directory = request.getfixturevalue(family)
+def test_long_label_lists_are_scored_exactly_in_segments(family):
     rng = random.Random(1)
     labels = [Label(f"{rng.choice('abcdefgh')}{rng.choice('xyz')} {index}") for index in range(700)]
     image, other = noise(2)
     flat = Choose((image,), labels)
     # Two orders of one long list share no more than the fixed words: their stems are longer than a row.
     turned = Choose((image,), labels[::-1])
-    together = backend_of(directory).answer([flat, turned, Choose((other,), LABELS)])
-    plain = Plain(directory)
+    together = backend_of(family).answer([flat, turned, Choose((other,), LABELS)])
+    plain = Plain(family)
     for ballot, query in zip(together, (flat, turned), strict=False):
         picked = rng.sample(range(700), 3)
         expected = [

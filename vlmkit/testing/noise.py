@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from io import BytesIO
 
 import numpy as np
 import PIL.Image
 
+from vlmkit.data.images import open_image
 from vlmkit.testing.situations import LABELS
 from vlmkit.types import Choose, Image
 
 
 def noise(count: int, seed: int = 0) -> list[Image]:
-    """Return images of noise, each of another size."""
+    """Return images of noise, each of another size, read from PNG and JPEG files by turns."""
     rng = np.random.default_rng(seed)
-    sizes = rng.integers(60, 140, (count, 2))
-    return [Image(PIL.Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype=np.uint8))) for h, w in sizes]
+    images = []
+    for index, (height, width) in enumerate(rng.integers(60, 140, (count, 2))):
+        file = BytesIO()
+        noisy = PIL.Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
+        noisy.save(file, "JPEG" if index % 2 else "PNG")
+        images.append(open_image(file.getvalue()))
+    return images
 
 
 def questions(images: Sequence[Image], seed: int = 0) -> list[Choose]:

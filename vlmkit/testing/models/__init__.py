@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from types import MappingProxyType
 
 import torch
@@ -23,6 +27,7 @@ __all__ = [
     "Recipe",
     "SIZES",
     "chat_template",
+    "shared_checkpoint",
     "sized_checkpoint",
     "small_checkpoint",
     "text_config",
@@ -69,3 +74,18 @@ def small_checkpoint(recipe: str | Recipe, directory: Path, *, seed: int = 0) ->
         model.save_pretrained(directory)
     processor.save_pretrained(directory)
     return directory
+
+
+@cache
+def shared_checkpoint(name: str) -> Path:
+    """Return the directory of a small random checkpoint, made at the first call and gone with the process; read-only.
+
+    Args:
+        name: One of ``RECIPES``.
+
+    Raises:
+        KeyError: No recipe of that name.
+    """
+    directory = Path(mkdtemp(prefix=f"vlmkit-{name}-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return small_checkpoint(name, directory)
