@@ -59,7 +59,7 @@ class Gemma4Family(HuggingFaceFamily):
         language = self.model.model.language_model
         per_layer = None
         if self._text.hidden_size_per_layer_input:
-            per_layer = language.get_per_layer_inputs(self._without_placeholders(ids)[None])
+            per_layer = language.get_per_layer_inputs(self._without_placeholders(ids)[None], None)
         out = language(
             inputs_embeds=self.embed(ids, features),
             per_layer_inputs=per_layer,
