@@ -74,6 +74,11 @@ def test_what_reads_no_images_is_refused_before_it_loads(tmp_path, config, messa
             build_backend(model, BUILDER)
 
 
+def test_a_directory_without_a_configuration_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="has no config.json that tells its model_type"):
+        build_backend(f"generic:model={tmp_path}", BUILDER)
+
+
 def test_a_cache_that_goes_on_wrongly_is_not_forked_and_scores_stay_right(qwen3_5, caplog):
     def forgetful(model, forward):
         def run(*args, past_key_values=None, **inputs):

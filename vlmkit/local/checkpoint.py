@@ -102,6 +102,11 @@ class Checkpoint:
 
         config = self._config
         model_type = config.get("model_type")
+        if model_type is None:
+            raise ModelError(
+                f"model {self.model} has no config.json that tells its model_type",
+                hint="give a hub id or the directory that save_pretrained() wrote",
+            )
         own_code = "AutoModelForImageTextToText" in (config.get("auto_map") or ())
         if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES or (own_code and self.trust_remote_code):
             return
