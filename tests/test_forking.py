@@ -75,7 +75,7 @@ def test_what_reads_no_images_is_refused_before_it_loads(tmp_path, config, messa
 
 
 def test_a_directory_without_a_configuration_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="has no config.json that tells its model_type"):
+    with pytest.raises(ModelError, match=r"has no config\.json that tells its model_type"):
         build_backend(f"generic:model={tmp_path}", BUILDER)
 
 
