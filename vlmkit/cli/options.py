@@ -1,9 +1,11 @@
-"""Kinds of option values that several commands share."""
+"""Options, and kinds of option values, that several commands share."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from attrs import frozen
 
 from vlmkit.data.text import TextFile
 from vlmkit.errors import UnknownNameError, UserError
+
+Decorator = Callable[[Any], Any]
+"""What adds options to a command."""
 
 
 @frozen
@@ -82,3 +87,49 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
         texts = [str(one) for one in (value if several else [value])]
         defaults[name] = texts if name in repeatable else texts[0]
     context.default_map = {**(context.default_map or {}), **defaults}
+
+
+def config_option(variables: str) -> Decorator:
+    """Return the option for a file of settings.
+
+    Args:
+        variables: Environment variables that override it, for the help.
+    """
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        metavar="FILE.toml",
+        help=f"Settings by option name; flags and {variables} override them.",
+    )
+
+
+def _in_order(*decorators: Decorator) -> Decorator:
+    return lambda command: reduce(lambda decorated, decorate: decorate(decorated), reversed(decorators), command)
+
+
+DATA = click.argument("data", default="glyphs")
+
+MODEL = click.option("--model", default="tiny", show_default=True, help="An adapter, a model directory, or a hub id.")
+
+WORDS = _in_order(
+    click.option(
+        "--labels", type=click.Path(path_type=Path), metavar="FILE", help="Labels other than the data set's own."
+    ),
+    click.option("--prompt", metavar="NAME|FILE", help="The words of the questions."),
+)
+
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
+
+LOADING = _in_order(
+    click.option("--device", help="Device for the weights: cuda, cuda:1, cpu."),
+    click.option("--dtype", help="Precision of the weights: float32, bfloat16, float16."),
+    click.option("--revision", help="Branch, tag or commit of a model on the hub."),
+    click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run."),
+)
+
+IN_FLIGHT = click.option(
+    "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
+)

@@ -12,7 +12,7 @@ import click
 from attrs import frozen
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import read_config
+from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, config_option
 from vlmkit.cli.output import console, note, print_json
 from vlmkit.contracts import Dataset
 from vlmkit.data.labels import read_labels
@@ -81,29 +81,15 @@ class Asked:
 
 
 @click.command()
-@click.argument("data", default="glyphs")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=read_config,
-    metavar="FILE.toml",
-    help="Settings by option name; flags and VLMKIT_PLAN_* override them.",
-)
-@click.option("--model", default="tiny", show_default=True, help="An adapter, a model directory, or a hub id.")
+@DATA
+@config_option("VLMKIT_PLAN_*")
+@MODEL
 @click.option("--strategy", multiple=True, help="What to ask; may be given repeatedly.  [default: dci]")
-@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Labels other than the data set's own.")
-@click.option("--prompt", metavar="NAME|FILE", help="The words of the questions.")
+@WORDS
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Plan for the first N examples only.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
-@click.option("--device", help="Device for the weights: cuda, cuda:1, cpu.")
-@click.option("--dtype", help="Precision of the weights: float32, bfloat16, float16.")
-@click.option("--revision", help="Branch, tag or commit of a model on the hub.")
-@click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run.")
-@click.option(
-    "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
-)
+@SEED
+@LOADING
+@IN_FLIGHT
 @click.option(
     "--sample", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples to drive strategies on."
 )

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vlmkit.cli.main import INTERRUPTED, session
-from vlmkit.cli.options import Budget, BudgetType, read_config
+from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
 from vlmkit.cli.output import console, error, note, print_json, warning
 from vlmkit.data.labels import read_labels
 from vlmkit.engine.pipeline import Pipeline
@@ -20,30 +20,16 @@ from vlmkit.runs.manifest import manifest
 
 
 @click.command()
-@click.argument("data", default="glyphs")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=read_config,
-    metavar="FILE.toml",
-    help="Settings by option name; flags and VLMKIT_RUN_* override them.",
-)
-@click.option("--model", default="tiny", show_default=True, help="An adapter, a model directory, or a hub id.")
+@DATA
+@config_option("VLMKIT_RUN_*")
+@MODEL
 @click.option("--strategy", default="dci", show_default=True, help="What to ask (vlmkit ls strategies).")
-@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Labels other than the data set's own.")
-@click.option("--prompt", metavar="NAME|FILE", help="The words of the questions.")
+@WORDS
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; an earlier run goes on.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Solve the first N examples only.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
-@click.option("--device", help="Device for the weights: cuda, cuda:1, cpu.")
-@click.option("--dtype", help="Precision of the weights: float32, bfloat16, float16.")
-@click.option("--revision", help="Branch, tag or commit of a model on the hub.")
-@click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run.")
-@click.option(
-    "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
-)
+@SEED
+@LOADING
+@IN_FLIGHT
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
 @click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
