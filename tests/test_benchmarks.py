@@ -48,3 +48,8 @@ def test_gpu_report_goes_the_same_way_on_the_cpu(tmp_path):
 
 def test_gpu_without_a_device_says_so_and_succeeds():
     assert run("gpu.py", CUDA_VISIBLE_DEVICES="") == "no CUDA device here: nothing measured\n"
+
+
+def test_cpu_attention_is_timed_both_ways():
+    lines = run("cpu_attention.py", "--rows", "2", "--queries", "8", "--keys", "12", "--times", "1").splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["float32", "bfloat16"]

@@ -18,8 +18,8 @@ MOST_KEPT = 2**30
 def keep_freed_memory() -> None:
     """Let glibc reuse the large blocks that inference on a CPU frees; elsewhere do nothing.
 
-    By default each goes back to the system, and the next layer's is faulted in page by page: a third of the time of a
-    small model's forward.
+    By default each goes back to the system, and the next layer's is faulted in page by page, which takes a small model
+    much of its time.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -107,7 +107,7 @@ def _attend(
     """Scaled dot-product attention with grouped heads; [B, heads, t, D] of [B, heads, t, D] and [B, H, s, D]."""
     grouped = query.shape[1] // key.shape[1]
     if query.device.type == "cpu" and query.dtype == torch.bfloat16 and bias is not None:
-        return _attend_by_products(query, key, value, bias, scaling or query.shape[-1] ** -0.5)
+        return attend_by_products(query, key, value, bias, scaling or query.shape[-1] ** -0.5)
     if grouped > 1 and query.is_cuda and bias is not None:
         # The fused CUDA kernels take grouped heads without a mask only.
         key, value = key.repeat_interleave(grouped, dim=1), value.repeat_interleave(grouped, dim=1)
@@ -117,7 +117,7 @@ def _attend(
     )
 
 
-def _attend_by_products(
+def attend_by_products(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor, scaling: float
 ) -> torch.Tensor:
     """Do what ``_attend`` does with plain matrix products: two to three times as fast in bfloat16 on a CPU."""
