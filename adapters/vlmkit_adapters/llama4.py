@@ -27,9 +27,15 @@ class Llama4Family(HuggingFaceFamily):
         super().__init__(checkpoint)
         AttentionInterface.register(ATTENTION, llama4_attention)
         self.model.language_model.set_attn_implementation(ATTENTION)
-        for layer in self.model.language_model.model.layers:
+        for layer in self.layers:
             # It would count packed tokens; ``llama4_attention`` takes positions instead.
             layer.self_attn.attn_temperature_tuning = False
+
+    @property
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """The decoder layers of the language model."""
+        layers: Sequence[torch.nn.Module] = self.model.language_model.model.layers
+        return layers
 
     def picture(self, image: Image, alone: bool) -> Picture:
         """Prepare one image: ``pixel_values`` [tiles, channels, height, width], ``input_ids`` [tokens and frame]."""

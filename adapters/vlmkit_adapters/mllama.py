@@ -6,7 +6,7 @@ image; the one token that stands for an image only says from where on it is seen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -23,9 +23,8 @@ class MllamaFamily(HuggingFaceFamily):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
-        layers = self.model.model.language_model.layers
-        self._crossings = {
-            layer: layers[layer].cross_attn for layer in self.model.config.text_config.cross_attention_layers
+        self._crossings: Mapping[int, Any] = {
+            layer: self.layers[layer].cross_attn for layer in self.model.config.text_config.cross_attention_layers
         }
 
     @cached_property

@@ -73,6 +73,7 @@ def tree_attention(
             causal=bias is None,
         )
         attended.append(out.transpose(1, 2).flatten(0, 1))
+    attended.append(torch.zeros_like(query[:1]))  # of tokens that are in no bucket
     return torch.cat(attended).index_select(0, layout.order)[None], None
 
 

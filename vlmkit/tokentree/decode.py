@@ -47,7 +47,8 @@ class _Reply:
         place = (torch.arange(len(self.next)) + start).expand(trunk.positions.shape[0], -1)
         ends = [len(self.next)] * len(self.next)
         sights = trunk.sees * len(self.next)
-        return Row(self.opening.owner, self.next, ends, place, (*trunk.pieces, *self.done), sights=sights)
+        past = (*trunk.pieces, *self.done)
+        return Row(self.opening.owner, self.next, ends, place, past, sights=sights, reads=[len(self.next) - 1])
 
     def extend(self, done: KV, token: int, bill: Bill) -> None:
         tokens = Tokens(generated=1) if self.tokens else Tokens(branch=len(self.next))

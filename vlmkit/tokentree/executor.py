@@ -79,7 +79,7 @@ class Executor:
             while stop <= start or (stop < len(row) and row.starts[stop] < stop):
                 stop += 1
         if stop - start == len(row):
-            return row
+            return evolve(row, reads=())
         visible = [sum(token == self.family.image_token for token in row.tokens[:end]) for end in (start, stop)]
         return evolve(
             row,
@@ -90,6 +90,7 @@ class Executor:
             past=past,
             features=_window(row.features, *visible),
             sights=row.sights[start:stop],
+            reads=(),
         )
 
 

@@ -122,7 +122,7 @@ class Family(Protocol):
             layout: Who attends to whom.
 
         Returns:
-            Hidden states after the last norm, [T, hidden].
+            Hidden states after the last norm, [T, hidden]; those that ``layout`` does not read mean nothing.
         """
         ...
 

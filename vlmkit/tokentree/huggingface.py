@@ -13,6 +13,7 @@ from vlmkit.local.checkpoint import Checkpoint, opener
 from vlmkit.tokentree.attention import ATTENTION, register_attention
 from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.family import Features, Picture
+from vlmkit.tokentree.last_layer import LastLayer
 from vlmkit.tokentree.layout import Layout, Sight
 from vlmkit.types import Image
 
@@ -32,6 +33,13 @@ class HuggingFaceFamily(ChatModel):
     def __init__(self, checkpoint: Checkpoint) -> None:
         register_attention()
         super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(ATTENTION))
+        LastLayer().watch(self.layers[-1])
+
+    @property
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """The decoder layers of the language model."""
+        layers: Sequence[torch.nn.Module] = self.model.model.language_model.layers
+        return layers
 
     @cached_property
     def image_token(self) -> int:

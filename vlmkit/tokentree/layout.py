@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from vlmkit.types.tuples import as_tuple
 
@@ -98,6 +98,7 @@ class Bucket:
         real: Which queries are no padding, bool [B, t].
         query_places: How many tokens each query has before it in its own sequence, int64 [B, t].
         key_places: The same of every key, int64 [B, s].
+        read: Columns of the queries whose last hidden states are wanted, int64 [B, r], r at least 1; padded with -1.
     """
 
     queries: torch.Tensor
@@ -106,6 +107,7 @@ class Bucket:
     real: torch.Tensor
     query_places: torch.Tensor
     key_places: torch.Tensor
+    read: torch.Tensor
     _biases: dict[tuple[Reach, torch.dtype], torch.Tensor] = field(factory=dict, init=False)
 
     def bias(self, reach: Reach, dtype: torch.dtype) -> torch.Tensor | None:
@@ -117,6 +119,18 @@ class Bucket:
             hidden = ~self._seen(reach)
             self._biases[reach, dtype] = torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, float("-inf"))
         return self._biases[reach, dtype]
+
+    def narrowed(self) -> Bucket:
+        """Return the bucket of the queries alone that are read."""
+        columns = self.read.clamp(min=0)
+        places = self.query_places.gather(1, columns)
+        if self.mask is None:
+            mask = (self.key_places[:, None] <= places[:, :, None])[:, None]
+        else:
+            mask = self.mask.gather(2, columns[:, None, :, None].expand(-1, 1, -1, self.mask.shape[-1]))
+        return evolve(
+            self, queries=self.queries.gather(1, columns), mask=mask, real=self.read >= 0, query_places=places
+        )
 
     def _seen(self, reach: Reach) -> torch.Tensor:
         queries, keys = self.query_places[:, None, :, None], self.key_places[:, None, None, :]
@@ -135,15 +149,18 @@ class Layout:
     """The structure of one packed forward.
 
     Args:
+        tokens: Number of packed tokens, T.
         pasts: Distinct pieces of past that rows refer to.
         buckets: All rows.
         sights: Index of the tokens that see each, int64; empty in families without cross-attention.
         capture: Whether keys and values of the packed tokens are kept in ``captured``.
         captured: For every layer the pair of keys and values, each [T, H, D].
         ahead_everywhere: Whether images that see ahead do so in every layer, or in those with a window alone.
-        order: Index of every packed token among the padded queries of all buckets, int64 [T].
+        order: Index of every packed token among the padded queries of all buckets, int64 [T]; one past the last of
+            them for a token that is in none.
     """
 
+    tokens: int
     pasts: Sequence[KV]
     buckets: Sequence[Bucket]
     sights: Mapping[Sight, torch.Tensor] = field(factory=dict)
@@ -154,9 +171,19 @@ class Layout:
 
     @order.default
     def _order(self) -> torch.Tensor:
-        places = torch.cat([bucket.real.flatten() for bucket in self.buckets]).nonzero()[:, 0]
-        tokens = torch.cat([bucket.queries.flatten() for bucket in self.buckets])[places]
-        return torch.empty_like(places).index_copy(0, tokens, places)
+        # Padding goes to a place of its own, so that no device has to tell the host how much there is of it.
+        token_of = torch.cat([torch.where(one.real, one.queries, self.tokens).flatten() for one in self.buckets])
+        places = torch.arange(len(token_of), device=token_of.device)
+        return places.new_full((self.tokens + 1,), len(token_of)).index_copy_(0, token_of, places)[:-1]
+
+    @property
+    def read(self) -> torch.Tensor:
+        """The packed tokens whose last hidden states are wanted, int64 [R]; some may stand there several times."""
+        return torch.cat([one.queries.gather(1, one.read.clamp(min=0)).flatten() for one in self.buckets])
+
+    def narrowed(self) -> Layout:
+        """Return what the last layer needs: all keys, and of the queries those that are read."""
+        return evolve(self, buckets=[bucket.narrowed() for bucket in self.buckets])
 
     def cut(self, start: int, stop: int) -> KV:
         """Copy a span out of the captured layers, so that the rest of the forward can be freed."""

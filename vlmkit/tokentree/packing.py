@@ -35,6 +35,7 @@ class Row:
         features: Visual features for the placeholders among the tokens, in order.
         starts: Index of the first token that sees each token; its own but where an image sees ahead.
         sights: What every token sees by cross-attention; empty where there is none.
+        reads: Index of every token whose last hidden state is wanted; None for all.
     """
 
     owner: int
@@ -45,6 +46,7 @@ class Row:
     features: tuple[Features, ...] = field(default=(), converter=as_tuple)
     starts: Sequence[int] = field(default=Factory(lambda row: range(len(row.tokens)), takes_self=True))
     sights: Sequence[Sight] = ()
+    reads: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -89,7 +91,7 @@ def pack(rows: Sequence[Row], device: torch.device, *, capture: bool = False) ->
         ids=torch.tensor([token for row in rows for token in row.tokens], device=device),
         positions=torch.cat([row.positions for row in rows], dim=1).to(device),
         features=tuple(features for row in rows for features in row.features),
-        layout=Layout(pasts, buckets, _sights(rows, spans, device), capture=capture),
+        layout=Layout(ends[-1], pasts, buckets, _sights(rows, spans, device), capture=capture),
         spans=spans,
     )
 
@@ -146,10 +148,15 @@ def _bucket(
     column = torch.arange(width)
     real = column < lengths[:, None]
     queries = first[:, None] + torch.where(real, column, 0)
+    reads = [range(len(row)) if row.reads is None else row.reads for row in rows]
+    read = torch.full((len(rows), max(1, *map(len, reads))), -1)
+    for index, columns in enumerate(reads):
+        read[index, : len(columns)] = torch.tensor(columns)
+    read = read.to(device)
     if rows[0].causal:
         # Padding stands right of every real key, so causality alone hides it.
         own = column.expand(len(rows), -1).to(device)
-        return Bucket(queries.to(device), (before + queries).to(device), None, real.to(device), own, own)
+        return Bucket(queries.to(device), (before + queries).to(device), None, real.to(device), own, own, read)
 
     depth = int(pasts.max())
     past_keys = torch.zeros(len(rows), depth, dtype=torch.int64)
@@ -174,4 +181,4 @@ def _bucket(
     query_places = depths + pasts[:, None].to(device)
     past_places = torch.arange(depth, device=device).expand(len(rows), -1)
     key_places = torch.cat([past_places, query_places], dim=1)
-    return Bucket(queries.to(device), keys.to(device), mask, real.to(device), query_places, key_places)
+    return Bucket(queries.to(device), keys.to(device), mask, real.to(device), query_places, key_places, read)

@@ -81,7 +81,8 @@ def _row(owner: int, trunk: Trunk, branch: Branch) -> Row:
     axes = trunk.positions.shape[0]
     depths = torch.tensor(branch.depths) + trunk.next_position
     sights = trunk.sees * len(branch.tokens)
-    return Row(owner, branch.tokens, branch.ends, depths.expand(axes, -1), trunk.pieces, sights=sights)
+    reads = sorted({node for node, _ in branch.edges})
+    return Row(owner, branch.tokens, branch.ends, depths.expand(axes, -1), trunk.pieces, sights=sights, reads=reads)
 
 
 def _edge_log_probs(family: Family, hidden: torch.Tensor, edges: Sequence[tuple[int, int]]) -> list[float]:
