@@ -50,6 +50,11 @@ def test_gpu_without_a_device_says_so_and_succeeds():
     assert run("gpu.py", CUDA_VISIBLE_DEVICES="") == "no CUDA device here: nothing measured\n"
 
 
-def test_cpu_attention_is_timed_both_ways():
-    lines = run("cpu_attention.py", "--rows", "2", "--queries", "8", "--keys", "12", "--times", "1").splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["float32", "bfloat16"]
+def test_attention_is_the_same_each_way():
+    small = ("--rows", "3", "--width", "8", "--depth", "12", "--times", "1", "--flex")
+    lines = [line.split() for line in run("attention.py", *small).splitlines()[1:]]
+    assert [line[:2] for line in lines] == [
+        [dtype, way] for dtype in ("float32", "bfloat16") for way in ("fused", "products", "split", "flex")
+    ]
+    for dtype, *_, off in lines:
+        assert float(off) < {"float32": 1e-5, "bfloat16": 5e-2}[dtype]
