@@ -16,8 +16,8 @@ from collections.abc import Callable
 import click
 import torch
 from attrs import frozen
-from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from vlmkit.bench.watch import wait
 from vlmkit.tokentree.attention import attend_by_products
@@ -135,9 +135,7 @@ def milliseconds(work: Callable[[], torch.Tensor], device: torch.device, times: 
 @click.option("--times", default=9, show_default=True)
 @click.option("--flex/--no-flex", default=None, help="Whether FlexAttention is tried; by default on CUDA alone.")
 @torch.inference_mode()
-def main(
-    device: str, rows: int, width: int, depth: int, heads: int, size: int, times: int, flex: bool | None
-) -> None:
+def main(device: str, rows: int, width: int, depth: int, heads: int, size: int, times: int, flex: bool | None) -> None:
     """Print the milliseconds of one attention call each way, and how far each lies from float64."""
     place = torch.device(device)
     click.echo(f"{rows} rows of {width} tokens over a trunk of {depth}, {heads} heads of {size}: milliseconds a call")

@@ -32,9 +32,9 @@ class Llama4Family(HuggingFaceFamily):
             layer.self_attn.attn_temperature_tuning = False
 
     @property
-    def layers(self) -> Sequence[torch.nn.Module]:
+    def layers(self) -> Sequence[Any]:
         """The decoder layers of the language model."""
-        layers: Sequence[torch.nn.Module] = self.model.language_model.model.layers
+        layers: Sequence[Any] = self.model.language_model.model.layers
         return layers
 
     def picture(self, image: Image, alone: bool) -> Picture:

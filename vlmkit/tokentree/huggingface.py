@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 
@@ -36,9 +37,9 @@ class HuggingFaceFamily(ChatModel):
         LastLayer().watch(self.layers[-1])
 
     @property
-    def layers(self) -> Sequence[torch.nn.Module]:
+    def layers(self) -> Sequence[Any]:
         """The decoder layers of the language model."""
-        layers: Sequence[torch.nn.Module] = self.model.model.language_model.layers
+        layers: Sequence[Any] = self.model.model.language_model.layers
         return layers
 
     @cached_property
