@@ -8,7 +8,11 @@ from types import MappingProxyType
 
 import click
 
-COMMANDS: Mapping[str, str] = MappingProxyType({})
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "build": "vlmkit_mimic.build_command:build",
+    }
+)
 """Where each sub-command is, as ``"package.module:attribute"``."""
 
 
