@@ -32,6 +32,8 @@ class HuggingFaceFamily(ChatModel):
     def __init__(self, checkpoint: Checkpoint) -> None:
         register_attention()
         super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(ATTENTION))
+        # Its first call drops the padding that a tokenizer may come with; no other thread may be in it then.
+        self.processor.tokenizer("first")
 
     @cached_property
     def image_token(self) -> int:
