@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, ServesModels, Solving, Strategy
+from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, Prepares, ServesModels, Solving, Strategy
 from vlmkit.prompts import Prompt
 from vlmkit.registry.hooks import hookimpl
 from vlmkit.together import together
@@ -70,6 +70,7 @@ __all__ = [
     "Outcome",
     "Pipeline",
     "Prediction",
+    "Prepares",
     "Prompt",
     "Query",
     "Ranking",

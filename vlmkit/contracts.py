@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from vlmkit.types import Answer, Ballot, Capability, Example, LabelSpace, Prediction, Query, Ranking, Task
+from vlmkit.types import Answer, Ballot, Capability, Example, Image, LabelSpace, Prediction, Query, Ranking, Task
 
 Solving = Generator[Sequence[Query], Sequence[Any], Prediction]
 """A strategy at work on one task: yields queries, receives their answers in the same order, returns a prediction.
@@ -73,6 +73,18 @@ class Concurrent(Protocol):
     @property
     def concurrent_calls(self) -> int:
         """Most calls of ``answer`` at once."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """What a backend has that can get images ready before it is asked about them, while it answers about others."""
+
+    def prepare(self, images: Sequence[Image]) -> None:
+        """Get the images of one example ready, if there is room; called from several threads.
+
+        It may do nothing, and raises nothing: what is wrong with an image shows when it is asked about.
+        """
         ...
 
 

@@ -20,7 +20,7 @@ class Asked:
         index: Place of the query in its ``answer`` call.
         query: The query.
         prompt: The whole prompt up to the answer.
-        tokens: The prompt's token ids, placeholders expanded.
+        tokens: The prompt's token ids.
     """
 
     index: int

@@ -12,7 +12,6 @@ from attrs import Factory, define
 from vlmkit.local.asked import Asked
 from vlmkit.local.bill import Bill
 from vlmkit.local.budget import Budget
-from vlmkit.local.memory import Memory
 from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.executor import Consume, Executor
 from vlmkit.tokentree.family import Family, Features, Picture
@@ -54,21 +53,16 @@ class DryBackend(TokenTreeBackend):
         """Return how many tokens a whole prompt has, those of its images included."""
         trunks = self._ready()
         (ids,) = trunks.family.tokenize([trunks.family.chat(text, len(images))])
-        return len(trunks.family.expand(ids, trunks.prepared(images)))
+        return len(trunks.family.expand(ids, trunks.pictures.of(images)))
 
     def _ready(self) -> Trunks:
         if self._trunks is None:
             family = cast(Family, _Sketch(self.load(), self.work))
-            self._trunks = Trunks(
-                family,
-                _DryExecutor(family, Budget(self.limits.tokens), self.work),
-                Memory(self.limits.trunk_bytes),
-                Memory(self.limits.feature_bytes),
-            )
+            self._trunks = self._trunks_of(family, _DryExecutor(family, Budget(self.limits.tokens), self.work))
         return self._trunks
 
-    def _question(self, one: Asked, trunk: Trunk, family: Family) -> Question:
-        question = super()._question(one, trunk, family)
+    def _question(self, one: Asked, trunk: Trunk, stem: Sequence[int], family: Family) -> Question:
+        question = super()._question(one, trunk, stem, family)
         self.work.read += sum(len({node for node, _ in branch.edges}) for _, branch in question.grown())
         return question
 

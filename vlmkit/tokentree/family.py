@@ -91,7 +91,10 @@ class Family(Protocol):
         ...
 
     def picture(self, image: Image, alone: bool) -> Picture:
-        """Prepare one image, which is the only one of its prompt or has others beside it."""
+        """Prepare one image, which is the only one of its prompt or has others beside it; called from many threads.
+
+        The inputs hold ``pixel_values``, what the vision tower reads.
+        """
         ...
 
     def expand(self, ids: Sequence[int], pictures: Sequence[Picture]) -> list[int]:
@@ -99,7 +102,7 @@ class Family(Protocol):
         ...
 
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
-        """Run the vision tower and projector over several pictures at once."""
+        """Run the vision tower and projector over pictures whose pixels differ in their first dimension alone."""
         ...
 
     def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:

@@ -35,6 +35,8 @@ class HuggingFaceFamily(ChatModel):
         register_attention()
         super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(ATTENTION))
         LastLayer().watch(self.layers[-1])
+        # Its first call drops the padding that a tokenizer may come with; no other thread may be in it then.
+        self.processor.tokenizer("first")
 
     @property
     def layers(self) -> Sequence[Any]:
