@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import exp, log
+import random
+from math import ceil, exp, log
 
 import PIL.Image
 import pytest
@@ -27,6 +28,7 @@ from vlmkit.errors import SpecError, TaxonomyError
 from vlmkit.testing.strategies import taxonomies
 from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_glyphs.dataset import Glyphs
+from vlmkit_glyphs.names import COLOURS, SHAPES, TEXTURES
 from vlmkit_strategies.dci import DCI
 from vlmkit_strategies.flat import Flat
 from vlmkit_strategies.tree import Tree
@@ -281,3 +283,38 @@ def test_full_on_a_model_is_brute_force_over_all_paths() -> None:
                 plain[data.taxonomy.label_of(leaf)] = total
             assert dict(one.prediction.ranking) == pytest.approx(plain, abs=1e-4)
             assert {exchange.round for exchange in one.exchanges} == {0}
+
+
+def grown(path: tuple[str, ...], leaves: int, deep: int, rng: random.Random) -> list[tuple[str, ...]]:
+    """Grow a tree below a node, 3 to ``deep`` levels in all; siblings are distinct words of one token each."""
+    if leaves == 1 and len(path) >= 3:
+        return [path]
+    forks = min(leaves, max(2, ceil(leaves ** (1 / (deep - len(path))))))
+    names = rng.sample([*COLOURS, *TEXTURES, *SHAPES], forks)
+    sizes = [leaves // forks + (index < leaves % forks) for index in range(forks)]
+    return [leaf for name, size in zip(names, sizes, strict=True) for leaf in grown((*path, name), size, deep, rng)]
+
+
+def test_ten_thousand_leaves_cost_the_children_on_the_way_and_one_trunk() -> None:
+    rng = random.Random(0)
+    sizes = [400, *[1_066] * 8, 1_072]
+    paths = [
+        leaf
+        for shape, size, deep in zip(SHAPES, sizes, range(3, 13), strict=True)
+        for leaf in grown((shape,), size, deep, rng)
+    ]
+    taxonomy = Taxonomy(paths)
+    assert (len(taxonomy.paths), {len(path) for path in taxonomy.paths}) == (10_000, set(range(3, 13)))
+    with Pipeline("tiny", "flat", device="cpu", dtype="float32") as flat:
+        (plain,) = flat.solve(Glyphs(labels=10, images=1, seed=1), SHAPES)
+        tree = Pipeline(flat.backend, "tree", keep_exchanges=True)
+        for one in tree.solve(Glyphs(labels=10, images=6), taxonomy=taxonomy):
+            assert one.prediction is not None
+            way = [len(taxonomy.children(one.prediction.path[:depth])) for depth in range(len(one.prediction.path))]
+            asked = [len(exchange.query.options) for exchange in one.exchanges]
+            assert asked == [children for children in way if children > 1]
+            # The first question rides on the trunk whole, but for its last token. Each later one brings its options,
+            # a name and a line break each, and the four tokens that end a user's turn and open the model's.
+            assert one.usage.tokens.trunk == plain.usage.tokens.trunk
+            assert one.usage.tokens.branch <= 1 + sum(2 * children + 4 for children in asked[1:])
+            assert one.usage.images_encoded == 1
