@@ -140,6 +140,23 @@ def test_a_beam_of_one_is_greedy_and_one_that_never_cuts_is_full(taxonomy: Taxon
     assert dict(wide.ranking) == pytest.approx(dict(full.ranking))
 
 
+@given(taxonomies(), st.sampled_from(["greedy", "beam", "full", "bottom-up"]), st.integers(0, 5))
+@settings(max_examples=100)
+def test_a_descent_answers_a_leaf_with_the_way_to_it(taxonomy: Taxonomy, descend: str, seed: int) -> None:
+    backend = ScriptedBackend(accuracy=0.6, seed=seed)
+    strategy = Tree(Flat(), descend=descend)
+    prediction, rounds = drive(strategy, task(taxonomy), lambda query: backend.answer([query])[0])
+    assert prediction.path == taxonomy.leaves_of([prediction.label])[0]
+    assert prediction.label == prediction.ranking.labels[0]
+    way = [len(taxonomy.children(prediction.path[:depth])) for depth in range(len(prediction.path))]
+    if descend == "greedy":
+        asked = [len(query.options) for queries in rounds for query in queries]
+        assert asked == [children for children in way if children > 1]
+    if descend == "full":
+        assert len(prediction.ranking) == len(taxonomy.paths)
+        assert sum(exp(score) for _, score in prediction.ranking) == pytest.approx(1.0)
+
+
 def test_full_is_the_exact_product_in_one_round() -> None:
     odds = {"animal": 2.0, "bird": 3.0, "clock": 4.0, "crane": 0.5}
     prediction, [queries] = drive(Tree(Flat(), descend="full"), task(), believing(**odds))
