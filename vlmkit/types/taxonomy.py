@@ -255,8 +255,7 @@ def check_names(names: Iterable[str]) -> None:
         try:
             Label(name)
         except LabelError as error:
-            message = error.message.replace("a label", "a name").replace("label", "name")
-            raise TaxonomyError(message, hint=error.hint) from None
+            raise TaxonomyError(f"the name of a node is no label: {error.message}", hint=error.hint) from None
 
 
 def distinct_labels(paths: Sequence[Path], *, taken: Collection[str] = ()) -> dict[Path, str]:
