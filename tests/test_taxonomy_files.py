@@ -173,7 +173,7 @@ def test_folders_are_read_in_sorted_order(tmp_path: Path) -> None:
         ("a.json", '{"cat": ["a", "cat"],\n\n "dog": "a"}', "line 3: the path of 'dog' is no list"),
         ("a.json", '{"cat": ["a", "cat"],\n "a": ["a"]}', "line 2: 'a' is a leaf there, and 'a' > 'cat' in line 1"),
         ("a.json", '{"x": ["a", "x"],\n "x": ["b", "x"]}', "key 'x' stands twice"),
-        ("a.json", '{"cat": ["a", "", "cat"]}', "line 1: the name of a node is no label: a label is empty"),
+        ("a.json", '{"cat": ["a", "", "cat"]}', "line 1: the name of a node or rank is no label: a label is empty"),
         ("a.json", '{"cat": []}', "line 1: the path of 'cat' is empty"),
         ("a.json", "{\n]", "line 2, column 1: broken JSON"),
         ("a.json", "[]", "it is no JSON object"),

@@ -32,6 +32,7 @@ from vlmkit_glyphs.names import COLOURS, SHAPES, TEXTURES
 from vlmkit_strategies.dci import DCI
 from vlmkit_strategies.flat import Flat
 from vlmkit_strategies.tree import Tree
+from vlmkit_strategies.vote import Vote
 
 PICTURE = Image(PIL.Image.new("RGB", (2, 2)))
 
@@ -191,6 +192,11 @@ def test_the_inner_strategy_solves_each_choice() -> None:
     assert prediction.path == ("flower", "kind 17")
     assert [[len(options) for options in queries] for queries in shown(rounds)] == [[2], [10, 10, 10], [3]]
     assert [played.queries for played in prediction.trace] == [1, 4]
+
+
+def test_a_vote_of_descents_has_the_path_of_its_winner() -> None:
+    prediction, _ = drive(Vote(Tree(Flat()), permutations=3), task(), believing(animal=2.0, bird=3.0, heron=2.0))
+    assert (prediction.label, prediction.path) == ("heron", ("animal", "bird", "heron"))
 
 
 def test_only_the_way_to_the_labels_is_asked_about() -> None:
