@@ -8,7 +8,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, Prepares, ServesModels, Solving, Strategy
+from vlmkit.contracts import (
+    Aggregator,
+    Backend,
+    Concurrent,
+    Dataset,
+    OffersTaxonomy,
+    Prepares,
+    ServesModels,
+    Solving,
+    Strategy,
+)
 from vlmkit.prompts import Prompt
 from vlmkit.registry.hooks import hookimpl
 from vlmkit.together import together
@@ -35,6 +45,7 @@ from vlmkit.types import (
     Reply,
     Round,
     Task,
+    Taxonomy,
     Text,
     Tokens,
     Usage,
@@ -67,6 +78,7 @@ __all__ = [
     "LabelSpace",
     "Letter",
     "Likelihood",
+    "OffersTaxonomy",
     "Outcome",
     "Pipeline",
     "Prediction",
@@ -82,6 +94,7 @@ __all__ = [
     "Solving",
     "Strategy",
     "Task",
+    "Taxonomy",
     "Text",
     "Tokens",
     "Usage",

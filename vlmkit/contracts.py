@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from vlmkit.types import Answer, Ballot, Capability, Example, Image, LabelSpace, Prediction, Query, Ranking, Task
+from vlmkit.types import (
+    Answer,
+    Ballot,
+    Capability,
+    Example,
+    Image,
+    LabelSpace,
+    Prediction,
+    Query,
+    Ranking,
+    Task,
+    Taxonomy,
+)
 
 Solving = Generator[Sequence[Query], Sequence[Any], Prediction]
 """A strategy at work on one task: yields queries, receives their answers in the same order, returns a prediction.
@@ -121,3 +133,13 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Example]: ...
+
+
+@runtime_checkable
+class OffersTaxonomy(Protocol):
+    """What a data set has whose labels may be leaves of a tree."""
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The tree, whose leaves' labels are the data set's labels; None where its options give none."""
+        ...

@@ -17,7 +17,7 @@ from vlmkit.engine.feed import Feed
 from vlmkit.engine.job import Job, Solved
 from vlmkit.errors import CapabilityError, UserError
 from vlmkit.prompts import Prompt, default_prompt
-from vlmkit.types import Ask, Classify, Example, LabelSpace, Task
+from vlmkit.types import Ask, Classify, Example, LabelSpace, Task, Taxonomy
 
 _BEGUN = 4
 """Most examples begun for each one in flight: behind one that is slow, others are done and wait to be yielded."""
@@ -46,17 +46,26 @@ class Engine:
         *,
         seed: int = 0,
         prompt: Prompt | None = None,
+        taxonomy: Taxonomy | None = None,
     ) -> Iterator[Solved]:
         """Solve every example; yields in the order of ``examples``.
 
         An example that fails (its picture, its strategy, its queries) is yielded with its error; the others go on.
+
+        Args:
+            examples: The examples.
+            labels: What may be answered.
+            seed: Seed of every random choice.
+            prompt: The words of the questions.
+            taxonomy: The tree that the labels are leaves of.
 
         Raises:
             UserError: The request as a whole is wrong (no such model, a capability is missing); examples that are
                 done are yielded before.
         """
         check_capabilities(self.strategy, self.backend)
-        opened = partial(self._open, labels=labels, seed=seed, prompt=prompt or default_prompt())
+        prompt = prompt or default_prompt()
+        opened = partial(self._open, labels=labels, seed=seed, prompt=prompt, taxonomy=taxonomy)
         window: deque[Job] = deque()
         exhausted = False
         with way_of_asking(self.backend) as way, Feed(examples, opened, ahead=self.in_flight) as feed:
@@ -84,14 +93,14 @@ class Engine:
     def _has_room(self, window: Collection[Job]) -> bool:
         return len(window) < _BEGUN * self.in_flight and sum(not job.done for job in window) < self.in_flight
 
-    def _open(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt) -> Task:
+    def _open(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt, taxonomy: Taxonomy | None) -> Task:
         """Decode an example's images and get them ready; runs ahead, on other threads."""
         images = tuple(open_image(source, name=example.id) for source in example.images)
         if isinstance(self.backend, Prepares):
             self.backend.prepare(images)
         if example.question is not None:
             return Ask(images=images, question=example.question, id=example.id, seed=seed)
-        return Classify(images=images, labels=labels, id=example.id, seed=seed, prompt=prompt)
+        return Classify(images=images, labels=labels, id=example.id, seed=seed, prompt=prompt, taxonomy=taxonomy)
 
     def _start(self, example: Example, opened: Future[Task]) -> Job:
         job = Job(example, self.keep_exchanges)
