@@ -69,9 +69,7 @@ def test_text_before_the_images_is_computed_once(name, tmp_path):
 
 
 def test_short_text_before_the_images_goes_with_each(tmp_path):
-    directory = with_template(
-        "qwen3_vl", tmp_path, lambda template: "<|im_start|>system\nHm.<|im_end|>\n" + template
-    )
+    directory = with_template("qwen3_vl", tmp_path, lambda template: "<|im_start|>system\nHm.<|im_end|>\n" + template)
     images = noise(2)
     one, other = ([Choose((image,), LABELS[:3])] for image in images)
     together = backend_of(directory).answer([*one, *other])
