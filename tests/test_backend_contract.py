@@ -90,6 +90,18 @@ class Secretive(Bent):
         raise RuntimeError("load the weights first")
 
 
+class Forgetful(Bent):
+    """Loses its scores when it prepares."""
+
+    lost = 0.0
+
+    def prepare(self, images):
+        self.lost = 1.0
+
+    def answer(self, queries):
+        return [lowered(answer, self.lost) for answer in self.sound.answer(queries)]
+
+
 class ClosedOnce(Bent):
     closed = False
 
@@ -135,6 +147,8 @@ BROKEN_BACKENDS = [
     (billed(queries=0), "every answer must bill one query, but one bills 0"),
     (billed(seconds=-1.0), "usage must not be negative"),
     (billed(forwards=0.3), "the forwards of a call must add up to a whole number"),
+    (Bent(prepare=lambda images: 1 / 0), "prepare\\(\\) must raise nothing, but it raised ZeroDivisionError"),
+    (Forgetful(), "to prepare images must not change an answer"),
     (ClosedOnce(), "close\\(\\) must be possible twice, but it raised RuntimeError"),
 ]
 

@@ -22,7 +22,7 @@ from vlmkit.types import Image, Tokens, Usage
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
 
-WORTH_A_ROOT = 64
+WORTH_A_ROOT = 32
 """Tokens before the first image from which on prefilling them once for all images pays for attending to a past."""
 
 MAX_VALUES = 2**24
@@ -64,7 +64,7 @@ class Trunk:
         pieces, left = [], count
         for piece in self.pieces:
             if left > 0:
-                pieces.append(piece.first(min(left, len(piece))))
+                pieces.append(piece if len(piece) <= left else piece.first(left))
                 left -= len(piece)
         return evolve(self, tokens=self.tokens[:count], positions=self.positions[:, :count], pieces=tuple(pieces))
 

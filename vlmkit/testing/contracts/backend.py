@@ -9,7 +9,7 @@ from math import isnan
 
 import PIL.Image
 
-from vlmkit.contracts import Backend
+from vlmkit.contracts import Backend, Prepares
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.testing.contracts.rules import Rules
 from vlmkit.types import (
@@ -43,7 +43,8 @@ def check_backend(backend: Backend, *, tolerance: float = 1e-4) -> None:
     order and are of the right kind: a ballot shows the query's options in their order and chooses by its scores or by
     the parser of its reply; ``None`` is chosen only where it was offered, and only a reply can be invalid. An answer is
     the same whichever queries ride along, in whatever order, and when it is asked again. Every answer bills one query,
-    nothing negative, and the forwards of a call add up to a whole number. ``close()`` may be called twice.
+    nothing negative, and the forwards of a call add up to a whole number. ``prepare()``, where there is one, raises
+    nothing and changes no answer. ``close()`` may be called twice.
 
     Args:
         backend: The backend, fresh; it is closed afterwards.
@@ -69,6 +70,11 @@ def check_backend(backend: Backend, *, tolerance: float = 1e-4) -> None:
     compare(_ask(rules, backend, queries[::-1])[::-1], "the order of queries must not change an answer")
     alone = [_ask(rules, backend, [query])[0] for query in queries]
     compare(alone, "the queries that ride along must not change an answer")
+    if isinstance(backend, Prepares):
+        with rules.no_error("prepare() must raise nothing"):
+            for query in queries:
+                backend.prepare(query.images)
+        compare(_ask(rules, backend, queries), "to prepare images must not change an answer")
     with rules.no_error("close() must be possible twice"):
         backend.close()
         backend.close()
