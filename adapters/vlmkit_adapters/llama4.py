@@ -54,6 +54,12 @@ class Llama4Family(HuggingFaceFamily):
         tiles = torch.split(self.model.multi_modal_projector(out.last_hidden_state), [len(one) for one in pixels])
         return [Features(one.flatten(0, 1)) for one in tiles]
 
+    @property
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """The layers of the language model."""
+        layers: Sequence[torch.nn.Module] = self.model.language_model.model.layers
+        return layers
+
     def forward(
         self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout
     ) -> torch.Tensor:

@@ -51,8 +51,8 @@ class ForkingBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them: scores, letters, text, several images."""
-        return frozenset(Capability)
+        """All but features: scores, letters, text, several images."""
+        return frozenset(Capability) - {Capability.FEATURES}
 
     @property
     def identity(self) -> Mapping[str, Any]:

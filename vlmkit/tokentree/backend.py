@@ -14,11 +14,12 @@ from vlmkit.local.budget import Budget, Limits
 from vlmkit.local.candidates import candidate_tokens
 from vlmkit.local.memory import Memory
 from vlmkit.tokentree.decode import Opening, greedy
+from vlmkit.tokentree.encode import encodings
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
 from vlmkit.tokentree.score import Question, log_probabilities
 from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
-from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage
+from vlmkit.types import Answer, Capability, Choose, Encode, Image, Query, Usage
 
 
 @define
@@ -42,7 +43,7 @@ class TokenTreeBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them: scores, letters, text, several images."""
+        """All of them: scores, letters, text, several images, features."""
         return frozenset(Capability)
 
     @property
@@ -67,8 +68,10 @@ class TokenTreeBackend:
         bill = Bill([Usage(queries=1) for _ in queries])
         asked = self._tokenized(queries, trunks)
         results: dict[int, Answer] = {}
-        for wave in self._waves(asked, trunks):
+        for wave in self._waves([one for one in asked if not isinstance(one.query, Encode)], trunks):
             self._answer_wave(wave, trunks, bill, results)
+        for wave in self._waves([one for one in asked if isinstance(one.query, Encode)], trunks):
+            results.update(encodings([one for group in wave for one in group], trunks, bill))
         trunks.pictures.clear()
         share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
         return [evolve(results[index], usage=bill.usages[index] + share) for index in range(len(queries))]

@@ -141,7 +141,7 @@ class Trunks:
                     Row(
                         owner=want.payer,
                         tokens=shared[done:],
-                        starts=self._starts(shared[done:]),
+                        starts=self.starts(shared[done:]),
                         ends=[len(shared) - done] * (len(shared) - done),
                         positions=place[:, done:],
                         past=known.pieces,
@@ -186,7 +186,7 @@ class Trunks:
                 return known
         return Trunk((), torch.zeros(1, 0, dtype=torch.int64), ())
 
-    def _starts(self, tokens: Sequence[int]) -> Sequence[int]:
+    def starts(self, tokens: Sequence[int]) -> Sequence[int]:
         """Return the first token that sees each token: its own, or the first of an image that sees ahead."""
         starts = list(range(len(tokens)))
         if self.family.images_see_ahead:
@@ -201,7 +201,7 @@ class Trunks:
         payers = {picture.digest: (picture, want.payer) for want in wanted for picture in self.prepared(want.images)}
         known = {digest: self.features.get(digest) for digest in payers}
         found = {digest: features for digest, features in known.items() if features is not None}
-        for batch in _encoder_batches([picture for digest, (picture, _) in payers.items() if digest not in found]):
+        for batch in encoder_batches([picture for digest, (picture, _) in payers.items() if digest not in found]):
             for picture, features in zip(batch, self.family.encode(batch), strict=True):
                 found[picture.digest] = features
                 self.features.put(picture.digest, features)
@@ -215,7 +215,8 @@ def _text_positions(known: Trunk, length: int) -> torch.Tensor:
     return torch.cat([known.positions, fresh.expand(known.positions.shape[0], -1)], dim=1)
 
 
-def _encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
+def encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
+    """Deal pictures out over encoder passes of bounded size."""
     batch: list[Picture] = []
     size = 0
     for picture in pictures:
