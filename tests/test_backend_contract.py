@@ -150,10 +150,7 @@ BROKEN_BACKENDS = [
     (calling(lambda queries, answers: [lowered(a, len(answers)) for a in answers]), "queries that ride along must not"),
     (featured(lambda features: dict(list(features.items())[1:])), "must have the query's sites in order"),
     (featured(lambda features: {site: one.astype(float) for site, one in features.items()}), "finite float32 vector"),
-    (
-        featured(lambda features: {site: one * np.float32(np.inf) for site, one in features.items()}),
-        "finite float32 vector",
-    ),
+    (featured(lambda features: {site: one * np.float32("inf") for site, one in features.items()}), "finite float32"),
     (featured(lambda features: {site: one[None] for site, one in features.items()}), "finite float32 vector"),
     (billed(queries=0), "every answer must bill one query, but one bills 0"),
     (billed(seconds=-1.0), "usage must not be negative"),
