@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import hiclass.metrics
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vlmkit import Taxonomy
+from vlmkit.testing.strategies import taxonomies
 from vlmkit_hierarchy.bootstrap import clustered
 from vlmkit_hierarchy.graded import Graded, grade
+from vlmkit_hierarchy.levels import LevelNames
 from vlmkit_hierarchy.metrics import METRICS, at_depth
+from vlmkit_hierarchy.summary import figures
+from vlmkit_hierarchy.tree_metrics import tree_metrics
 
 NAMES = st.sampled_from("abc")
 ANSWERS = st.none() | NAMES
@@ -180,3 +187,88 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
         assert found is not None
         held += found.low <= 0.5 <= found.high
     assert 0.88 <= held / 150 <= 0.99
+
+
+TREE = Taxonomy(
+    [
+        ("animal", "bird", "owl", "barn owl"),
+        ("animal", "bird", "owl", "tawny owl"),
+        ("animal", "bird", "crane"),
+        ("machine", "crane"),
+        ("machine", "lorry", "tipper"),
+    ]
+)
+
+
+def of_tree(name, target, predicted, **options):
+    return tree_metrics(TREE)[name](graded((target, predicted), **options))
+
+
+@pytest.mark.parametrize(
+    ("predicted", "height"),
+    [
+        (("animal", "bird", "owl", "tawny owl"), 1),
+        (("animal", "bird", "owl", None), 1),
+        (("animal", "bird", "crane"), 2),
+        (("machine", "crane", None, None), 4),
+        ((None, None, None, None), 4),
+        (("machine", "bird", "owl", "tawny owl"), 1),
+        (("animal", "bird", "owl", "no such owl"), 4),
+    ],
+)
+def test_a_mistake_is_as_severe_as_the_lowest_common_ancestor_is_high(predicted, height):
+    assert of_tree("mistake_severity", ("animal", "bird", "owl", "barn owl"), predicted) == (height, 1)
+
+
+def test_a_right_leaf_is_no_mistake():
+    barn_owl = ("animal", "bird", "owl", "barn owl")
+    assert of_tree("mistake_severity", barn_owl, ("machine", *barn_owl[1:])) == (0, 0)
+
+
+@pytest.mark.parametrize("count_root", [False, True])
+@pytest.mark.parametrize(
+    ("target", "predicted", "valid"),
+    [
+        (("machine", "crane"), ("machine", "crane"), True),
+        (("machine", "crane"), ("animal", "bird", "crane"), True),
+        (("machine", "crane"), ("animal", "crane"), False),
+        (("machine", "crane"), ("animal", "bird"), False),
+        (("machine", "crane"), ("machine", None), False),
+        (("animal", "bird", None), ("animal", "bird", None), True),
+        (("animal", None, "crane"), ("animal", "never asked", "crane"), True),
+        (("animal", None, "crane"), ("machine", "never asked", "crane"), False),
+    ],
+)
+def test_a_path_is_valid_if_the_tree_has_it_down_to_a_leaf(target, predicted, valid, count_root):
+    assert of_tree("path_validity", target, predicted, count_root=count_root) == (valid, 1)
+
+
+def test_names_are_distinct_within_their_level_alone():
+    assert LevelNames(TREE).path(("animal", "bird", "crane")) == ("animal", "bird", "crane")
+    twins = Taxonomy([("a", "x"), ("b", "x"), ("b", "y")])
+    assert list(LevelNames(twins).levels[1].values()) == ["x (a)", "x (b)", "y"]
+
+
+@given(taxonomies(), st.data())
+def test_every_leaf_of_any_taxonomy_is_a_valid_path_and_mistakes_are_between_leaf_and_root(tree, data):
+    names = LevelNames(tree)
+    target, other = (data.draw(st.sampled_from(tree.paths)) for _ in range(2))
+    metrics = tree_metrics(tree)
+    one = graded((names.path(target), names.path(other)))
+    assert metrics["path_validity"](one) == (1, 1)
+    height, mistakes = metrics["mistake_severity"](one)
+    if other == target:
+        assert mistakes == 0
+    else:
+        assert mistakes == 1 and 1 <= height <= tree.depth
+
+
+def test_figures_are_plain_json_with_intervals_and_levels():
+    paths = [("animal", "bird", "crane"), ("machine", "crane"), ("machine", "lorry", "tipper")]
+    found = figures([graded((path, paths[0])) for path in paths], taxonomy=TREE)
+    assert json.loads(json.dumps(found)) == found
+    assert found["hca"]["value"] == pytest.approx(1 / 3) and found["hca"]["n"] == 3
+    assert [(level["depth"], level["n"]) for level in found["level_accuracy"]] == [(1, 3), (2, 3), (3, 2)]
+    assert found["path_validity"]["value"] == 1
+    assert set(found) == {*METRICS, "path_validity", "mistake_severity", "level_accuracy"}
+    assert figures([])["hca"] is None
