@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, ServesModels, Solving, Strategy
+from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, OffersTaxonomy, ServesModels, Solving, Strategy
 from vlmkit.prompts import Prompt
 from vlmkit.registry.hooks import hookimpl
 from vlmkit.together import together
@@ -68,6 +68,7 @@ __all__ = [
     "LabelSpace",
     "Letter",
     "Likelihood",
+    "OffersTaxonomy",
     "Outcome",
     "Pipeline",
     "Prediction",
