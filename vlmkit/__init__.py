@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, ServesModels, Solving, Strategy
+from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, OffersTaxonomy, ServesModels, Solving, Strategy
 from vlmkit.prompts import Prompt
 from vlmkit.registry.hooks import hookimpl
 from vlmkit.together import together
@@ -37,6 +37,7 @@ from vlmkit.types import (
     Reply,
     Round,
     Task,
+    Taxonomy,
     Text,
     Tokens,
     Usage,
@@ -71,6 +72,7 @@ __all__ = [
     "LabelSpace",
     "Letter",
     "Likelihood",
+    "OffersTaxonomy",
     "Outcome",
     "Pipeline",
     "Prediction",
@@ -85,6 +87,7 @@ __all__ = [
     "Solving",
     "Strategy",
     "Task",
+    "Taxonomy",
     "Text",
     "Tokens",
     "Usage",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from vlmkit.types import Answer, Ballot, Capability, Example, LabelSpace, Prediction, Query, Ranking, Task
+from vlmkit.types import Answer, Ballot, Capability, Example, LabelSpace, Prediction, Query, Ranking, Task, Taxonomy
 
 Solving = Generator[Sequence[Query], Sequence[Any], Prediction]
 """A strategy at work on one task: yields queries, receives their answers in the same order, returns a prediction.
@@ -109,3 +109,13 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Example]: ...
+
+
+@runtime_checkable
+class OffersTaxonomy(Protocol):
+    """What a data set has whose labels are leaves of a tree."""
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The tree; its leaves' labels are the data set's labels."""
+        ...

@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 from attrs import field, frozen
 
-from vlmkit import Example, LabelSpace
+from vlmkit import Example, LabelSpace, Taxonomy
 from vlmkit.errors import DataError
 from vlmkit_glyphs.drawing import draw
-from vlmkit_glyphs.names import GLYPHS, LEAVES
+from vlmkit_glyphs.names import GLYPHS, LEAVES, RANKS, path
 
 _LABELS, _TARGETS, _PICTURES = range(3)
 """Streams of random numbers, so that no choice moves another."""
@@ -52,6 +52,11 @@ class Glyphs:
         """The sampled leaves in catalogue order."""
         chosen = self._random(_LABELS).choice(len(LEAVES), self.label_count, replace=False)
         return LabelSpace(LEAVES[index] for index in sorted(chosen))
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The tree over the labels: shape family, shape, textured shape, leaf."""
+        return Taxonomy(map(path, self.labels.names), RANKS, root="glyph")
 
     def __len__(self) -> int:
         return self.image_count

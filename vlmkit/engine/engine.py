@@ -14,7 +14,7 @@ from vlmkit.engine.asking import way_of_asking
 from vlmkit.engine.job import Job, Solved
 from vlmkit.errors import CapabilityError, UserError
 from vlmkit.prompts import Prompt, default_prompt
-from vlmkit.types import Ask, Classify, Example, LabelSpace, Task
+from vlmkit.types import Ask, Classify, Example, LabelSpace, Task, Taxonomy
 
 _BEGUN = 4
 """Most examples begun for each one in flight: behind one that is slow, others are done and wait to be yielded."""
@@ -43,10 +43,18 @@ class Engine:
         *,
         seed: int = 0,
         prompt: Prompt | None = None,
+        taxonomy: Taxonomy | None = None,
     ) -> Iterator[Solved]:
         """Solve every example; yields in the order of ``examples``.
 
         An example that fails (its picture, its strategy, its queries) is yielded with its error; the others go on.
+
+        Args:
+            examples: The examples.
+            labels: What may be answered.
+            seed: Seed of every random choice.
+            prompt: The words of the questions.
+            taxonomy: The tree that the labels are leaves of.
 
         Raises:
             UserError: The request as a whole is wrong (no such model, a capability is missing); examples that are
@@ -63,7 +71,7 @@ class Engine:
                     if example is None:
                         exhausted = True
                     else:
-                        window.append(self._start(example, labels, seed, prompt or default_prompt()))
+                        window.append(self._start(example, labels, seed, prompt or default_prompt(), taxonomy))
                 while window and window[0].done:
                     yield window.popleft().solved
                 if not window:
@@ -80,10 +88,10 @@ class Engine:
     def _has_room(self, window: Collection[Job]) -> bool:
         return len(window) < _BEGUN * self.in_flight and sum(not job.done for job in window) < self.in_flight
 
-    def _start(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt) -> Job:
+    def _start(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt, taxonomy: Taxonomy | None) -> Job:
         job = Job(example, self.keep_exchanges)
         try:
-            job.begin(self.strategy.solve(_task(example, labels, seed, prompt)))
+            job.begin(self.strategy.solve(_task(example, labels, seed, prompt, taxonomy)))
         except UserError:
             raise
         except Exception as error:
@@ -104,8 +112,8 @@ def check_capabilities(strategy: Strategy, backend: Backend) -> None:
         )
 
 
-def _task(example: Example, labels: LabelSpace, seed: int, prompt: Prompt) -> Task:
+def _task(example: Example, labels: LabelSpace, seed: int, prompt: Prompt, taxonomy: Taxonomy | None) -> Task:
     images = tuple(open_image(source, name=example.id) for source in example.images)
     if example.question is not None:
         return Ask(images=images, question=example.question, id=example.id, seed=seed)
-    return Classify(images=images, labels=labels, id=example.id, seed=seed, prompt=prompt)
+    return Classify(images=images, labels=labels, id=example.id, seed=seed, prompt=prompt, taxonomy=taxonomy)
