@@ -8,7 +8,11 @@ from types import MappingProxyType
 
 import click
 
-COMMANDS: Mapping[str, str] = MappingProxyType({})
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "probe": "vlmkit_hierarchy.probes.probe_command:probe",
+    }
+)
 """Where each sub-command is, as ``"package.module:attribute"``."""
 
 
