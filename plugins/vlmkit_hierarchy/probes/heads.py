@@ -90,7 +90,7 @@ def train_head(
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
-        optimiser.step(loss)
+        optimiser.step(loss)  # type: ignore[no-untyped-call]
         head = Head(weight.detach().clone(), bias.detach().clone(), decay, 0.0)
         right = head.predict(validation[0]) == validation[1].cpu().numpy()
         if best is None or right.mean() > best.validation:

@@ -17,6 +17,7 @@ from vlmkit.runs import RunDirectory, Survey
 from vlmkit.runs.convert import dumps
 from vlmkit.runs.files import write_atomically
 from vlmkit.runs.manifest import manifest
+from vlmkit.types.query import Pool
 from vlmkit_hierarchy.taxonomies import TAXONOMY, taxonomy_of
 
 SENTENCE = "Given the {leaf}, what is it?"
@@ -49,7 +50,7 @@ def probe(
     taxonomy: Path | None,
     model: str,
     at: str | None,
-    pool: str,
+    pool: Pool,
     text: bool,
     sentence: str,
     validation: float,
@@ -103,8 +104,16 @@ def probe(
         identity = study.fingerprint(backend)
         output = output or default_folder(identity)
         config = {name: value if value is None else str(value) for name, value in context.params.items()}
-        about = {"backend": backend, "labels": study.labels, "plugins": plugins, "seed": seed, "taxonomy": tree}
-        with RunDirectory.open(output, manifest(fingerprint=identity, config=config, **about)) as files:
+        start = manifest(
+            fingerprint=identity,
+            config=config,
+            backend=backend,
+            labels=study.labels,
+            plugins=plugins,
+            seed=seed,
+            taxonomy=tree,
+        )
+        with RunDirectory.open(output, start) as files:
             if files.continued and not quiet:
                 note(f"{output} has the features of {len(files.done):,} examples")
             with RunProgress(len(ids), files.records(), quiet=quiet) as progress:
