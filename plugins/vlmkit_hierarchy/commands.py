@@ -8,7 +8,11 @@ from types import MappingProxyType
 
 import click
 
-COMMANDS: Mapping[str, str] = MappingProxyType({})
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "questions": "vlmkit_hierarchy.questions_command:questions",
+    }
+)
 """Where each sub-command is, as ``"package.module:attribute"``."""
 
 
