@@ -10,6 +10,7 @@ import click
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "questions": "vlmkit_hierarchy.questions_command:questions",
         "probe": "vlmkit_hierarchy.probes.probe_command:probe",
     }
 )

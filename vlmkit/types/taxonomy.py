@@ -183,6 +183,16 @@ class Taxonomy:
                 raise self._no_such("leaf", name, self._leaf_of)
         return tuple(self._leaf_of[name] for name in names)
 
+    def depth_first(self, labels: Iterable[Label]) -> list[Label]:
+        """Return labels in the order in which a walk down the tree meets their leaves, kin side by side.
+
+        Raises:
+            TaxonomyError: A label is not that of a leaf.
+        """
+        labels = list(labels)
+        order = dict(zip(labels, self.leaves_of(labels), strict=True))
+        return sorted(labels, key=lambda label: self._place[order[label]])
+
     @property
     def digest(self) -> str:
         """SHA-256 of paths and ranks, hexadecimal."""
@@ -213,6 +223,10 @@ class Taxonomy:
     @cached_property
     def _path_of(self) -> Mapping[str, Path]:
         return {label: path for path, label in self._label_of.items() if path}
+
+    @cached_property
+    def _place(self) -> Mapping[Path, int]:
+        return {node: place for place, node in enumerate(self.nodes)}
 
     @cached_property
     def _leaf_of(self) -> Mapping[str, Path]:
