@@ -79,8 +79,10 @@ class Store:
             for site, tensor in tensors.items():
                 features.setdefault(site, []).append(tensor)
         place_of = {subject.id: place for place, subject in enumerate(subjects)}
-        first = {subjects[place].content: place for id in reversed(ids) if (place := place_of.get(id)) is not None}
-        places = list(first.values())[::-1]
+        first: dict[str, int] = {}
+        for place in (place_of[id] for id in ids if id in place_of):
+            first.setdefault(subjects[place].content, place)
+        places = list(first.values())
         return Table(
             tuple(subjects[place] for place in places),
             {site: np.concatenate(parts)[places] for site, parts in features.items()},
