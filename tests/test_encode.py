@@ -52,7 +52,11 @@ def plain_states(plain: Plain, query: Encode) -> tuple[list[torch.Tensor], torch
     return states, inputs["input_ids"][0]
 
 
-@pytest.mark.parametrize("name", TREES)
+FORKED = [name for name in RECIPES if name not in TREES]
+"""The families that run on forks of their own cache."""
+
+
+@pytest.mark.parametrize("name", [*TREES, *FORKED])
 def test_features_are_those_of_a_plain_forward(name):
     backend, plain = backend_of(name), Plain(shared_checkpoint(name))
     first, second, third = noise(3)
@@ -63,7 +67,7 @@ def test_features_are_those_of_a_plain_forward(name):
         Encode((), WORDS, at=STATES, over="text"),
     ]
     answers = backend.answer(queries)
-    image_token = backend._family.image_token
+    image_token = plain.processor.image_token_id if name in FORKED else backend._family.image_token
     for query, answer in zip(queries, answers, strict=True):
         states, ids = plain_states(plain, query)
         chosen = (ids == image_token) == (query.over == "image")
@@ -117,6 +121,20 @@ def test_projector_makes_what_enters_the_language_model_of_what_leaves_the_encod
         np.testing.assert_allclose(answer.features["layer:0"], answer.features["projector"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [name for name in TREES if name != "mllama"])  # whose tiles are padded
+def test_two_ways_through_one_checkpoint_lead_to_the_same_features(name):
+    generic = build_backend(f"generic:model={shared_checkpoint(name)}", BUILDER, device="cpu", dtype="float32")
+    first, second, third = noise(3)
+    sites = ("encoder", "projector", "layer:1", "layer:-1")
+    queries = [
+        Encode((first,), at=sites),
+        Encode((second, third), WORDS, at=sites, pool="last"),
+        Encode((first,), WORDS, at=("layer:2",), over="text"),
+    ]
+    for answer, other in zip(backend_of(name).answer(queries), generic.answer(queries), strict=True):
+        assert_same(answer, other)
+
+
 def test_image_is_encoded_once_and_the_forward_shared():
     backend = backend_of("qwen3_vl")
     image, other = noise(2)
@@ -149,7 +167,6 @@ def test_impossible_queries_are_refused(wrong, message):
 
 def test_who_has_no_features_says_so():
     query = Encode(noise(1))
-    for model in ("scripted", str(shared_checkpoint("idefics3"))):
-        assert Capability.FEATURES not in build_backend(model, BUILDER).capabilities
+    assert Capability.FEATURES not in build_backend("scripted", BUILDER).capabilities
     with pytest.raises(BackendError, match="scripted has no features"):
         build_backend("scripted", BUILDER).answer([query])

@@ -8,8 +8,6 @@ from vlmkit import Capability, Registry, hookimpl
 
 _TOKEN_TREE: Mapping[str, Any] = MappingProxyType({"capabilities": Capability, "branching": "token-tree"})
 
-_READOUTS_AND_IMAGES = frozenset(Capability) - {Capability.FEATURES}
-
 
 @hookimpl
 def vlmkit_register(registry: Registry) -> None:
@@ -57,7 +55,7 @@ def vlmkit_register(registry: Registry) -> None:
         "vlmkit_adapters.generic:generic",
         summary="Any other vision-language checkpoint of transformers",
         model_types=("*",),
-        capabilities=_READOUTS_AND_IMAGES,
+        capabilities=Capability,
         branching="forked-cache",
     )
     registry.adapter(
@@ -72,6 +70,6 @@ def vlmkit_register(registry: Registry) -> None:
         "scripted",
         "vlmkit_adapters.scripted:ScriptedBackend",
         summary="Deterministic fake with settable accuracy, order bias, None and invalid rates",
-        capabilities=_READOUTS_AND_IMAGES,
+        capabilities=frozenset(Capability) - {Capability.FEATURES},
         branching="none",
     )

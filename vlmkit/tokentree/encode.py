@@ -11,14 +11,14 @@ import torch
 from attrs import define, field
 from numpy.typing import NDArray
 
-from vlmkit.errors import SpecError
 from vlmkit.local.asked import Asked
 from vlmkit.local.bill import Bill
+from vlmkit.local.features import depths, pooled
 from vlmkit.tokentree.family import Features
 from vlmkit.tokentree.packing import Packed, Row
 from vlmkit.tokentree.trunks import Trunks, encoder_batches
 from vlmkit.types import Encode, Encoding, Tokens, Usage
-from vlmkit.types.query import ENCODER, PROJECTOR, layer_of
+from vlmkit.types.query import ENCODER, PROJECTOR
 
 
 @torch.inference_mode()
@@ -29,15 +29,15 @@ def encodings(asked: Sequence[Asked], trunks: Trunks, bill: Bill) -> dict[int, E
         SpecError: The language model has no such layer.
         BackendError: Memory runs out even for the smallest forward.
     """
-    depths = [_depths(one, len(trunks.family.layers)) for one in asked]
+    behind = [depths(_query(one), len(trunks.family.layers)) for one in asked]
     seen = _seen(asked, trunks, bill)
     found: list[dict[str, NDArray[np.float32]]] = []
-    for one, wanted in zip(asked, depths, strict=True):
+    for one, wanted in zip(asked, behind, strict=True):
         shown = [seen[picture.digest] for picture in trunks.prepared(one.query.images)]
         stages = {ENCODER: [each.encoded for each in shown], PROJECTOR: [each.projected for each in shown]}
         before = [site for site in _query(one).at if site not in wanted]
-        found.append({site: _pooled(torch.cat(stages[site]), one) for site in before})
-    _through_the_layers(asked, depths, seen, trunks, bill, found)
+        found.append({site: pooled(torch.cat(stages[site]), _query(one).pool) for site in before})
+    _through_the_layers(asked, behind, seen, trunks, bill, found)
     return {
         one.index: Encoding({site: features[site] for site in _query(one).at}, prompt=one.prompt)
         for one, features in zip(asked, found, strict=True)
@@ -98,22 +98,6 @@ def _query(one: Asked) -> Encode:
     return one.query
 
 
-def _depths(one: Asked, layers: int) -> dict[str, int]:
-    """Return the number of layers behind each site in the language model."""
-    numbers = {site: number for site in _query(one).at if (number := layer_of(site)) is not None}
-    for site, number in numbers.items():
-        if not -layers - 1 <= number <= layers:
-            raise SpecError(f"there is no {site} in {layers} layers", hint=f"give layer:0 to layer:{layers}")
-    return {site: number % (layers + 1) for site, number in numbers.items()}
-
-
-def _pooled(states: torch.Tensor, one: Asked) -> NDArray[np.float32]:
-    """Return one vector of hidden states [tokens, hidden]."""
-    vector = states[-1] if _query(one).pool == "last" else states.float().mean(0)
-    pooled: NDArray[np.float32] = vector.float().cpu().numpy()
-    return pooled
-
-
 def _seen(asked: Sequence[Asked], trunks: Trunks, bill: Bill) -> dict[str, _Seen]:
     """Encode every picture once, at the expense of the first query that shows it."""
     family = trunks.family
@@ -143,7 +127,7 @@ def _seen(asked: Sequence[Asked], trunks: Trunks, bill: Bill) -> dict[str, _Seen
 
 def _through_the_layers(
     asked: Sequence[Asked],
-    depths: Sequence[Mapping[str, int]],
+    behind: Sequence[Mapping[str, int]],
     seen: Mapping[str, _Seen],
     trunks: Trunks,
     bill: Bill,
@@ -151,7 +135,7 @@ def _through_the_layers(
 ) -> None:
     """Run the prompts of those who ask for a layer, and add to ``found``."""
     family = trunks.family
-    deep = [index for index, wanted in enumerate(depths) if wanted]
+    deep = [index for index, wanted in enumerate(behind) if wanted]
     rows = []
     for one in (asked[index] for index in deep):
         pictures = trunks.prepared(one.query.images)
@@ -169,16 +153,16 @@ def _through_the_layers(
         )
         bill.add(one.index, Usage(tokens=Tokens(trunk=len(one.tokens))))
     last = len(family.layers)
-    wanted = {depth for index in deep for depth in depths[index].values()} - {last}
+    wanted = {depth for index in deep for depth in behind[index].values()} - {last}
     with _recording(family.layers, wanted) as recorded:
 
         def keep(which: range, packed: Packed, hidden: torch.Tensor) -> None:
             for place, (start, _) in zip(which, packed.spans, strict=True):
                 one = asked[deep[place]]
                 image = _query(one).over == "image"
-                pooled = [i for i, token in enumerate(one.tokens, start) if (token == family.image_token) == image]
-                for site, depth in depths[deep[place]].items():
+                chosen = [i for i, token in enumerate(one.tokens, start) if (token == family.image_token) == image]
+                for site, depth in behind[deep[place]].items():
                     states = hidden if depth == last else recorded[depth][0]
-                    found[deep[place]][site] = _pooled(states[pooled], one)
+                    found[deep[place]][site] = pooled(states[chosen], _query(one).pool)
 
         trunks.executor.run(rows, keep, bill)
