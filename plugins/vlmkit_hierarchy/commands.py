@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "questions": "vlmkit_hierarchy.questions_command:questions",
         "probe": "vlmkit_hierarchy.probes.probe_command:probe",
+        "bottleneck": "vlmkit_hierarchy.probes.bottleneck_command:bottleneck",
     }
 )
 """Where each sub-command is, as ``"package.module:attribute"``."""

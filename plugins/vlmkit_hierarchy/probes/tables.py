@@ -11,19 +11,23 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+HCA = "HCA"
+"""What the row of whole paths is called."""
+
+
 def probe_table(results: Mapping[str, Any]) -> Table:
     """Return a column for each site and a row for each figure, with its interval and chance."""
     sites = results["sites"]
-    columns = [figures_by_level(found, results["levels"]) for found in sites.values()]
+    columns = [_by_level(found, results["levels"]) for found in sites.values()]
     rows = [[name, *(_cell(column[name]) for column in columns)] for name in columns[0]]
     return table(("", *sites), rows)
 
 
-def figures_by_level(found: Mapping[str, Any], levels: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _by_level(found: Mapping[str, Any], levels: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return figures by what they are of: each level by its rank, then the leaf, then the whole path."""
     ranks = {level["depth"]: level["rank"] for level in levels}
     named = {ranks[one["depth"]]: one for one in found["level_accuracy"]}
-    return {**named, "leaf accuracy": found["leaf_accuracy"], "HCA": found["hca"]}
+    return {**named, "leaf accuracy": found["leaf_accuracy"], HCA: found["hca"]}
 
 
 def percent(figure: Mapping[str, Any]) -> str:
