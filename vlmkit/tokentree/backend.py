@@ -70,8 +70,8 @@ class TokenTreeBackend:
         results: dict[int, Answer] = {}
         for wave in self._waves([one for one in asked if not isinstance(one.query, Encode)], trunks):
             self._answer_wave(wave, trunks, bill, results)
-        for wave in self._waves([one for one in asked if isinstance(one.query, Encode)], trunks):
-            results.update(encodings([one for group in wave for one in group], trunks, bill))
+        encodes = {index: query for index, query in enumerate(queries) if isinstance(query, Encode)}
+        results.update(encodings(encodes, trunks, bill))
         trunks.pictures.clear()
         share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
         return [evolve(results[index], usage=bill.usages[index] + share) for index in range(len(queries))]

@@ -2,78 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from attrs import define, field
+from attrs import define, field, frozen
 from numpy.typing import NDArray
 
-from vlmkit.local.asked import Asked
 from vlmkit.local.bill import Bill
 from vlmkit.local.features import depths, pooled
-from vlmkit.tokentree.family import Features
+from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.packing import Packed, Row
 from vlmkit.tokentree.trunks import Trunks, encoder_batches
 from vlmkit.types import Encode, Encoding, Tokens, Usage
 from vlmkit.types.query import ENCODER, PROJECTOR
 
 
-@torch.inference_mode()
-def encodings(asked: Sequence[Asked], trunks: Trunks, bill: Bill) -> dict[int, Encoding]:
-    """Answer ``Encode`` queries, by their place in the call: all images in few passes, all prompts in few forwards.
+@frozen(eq=False)
+class _Asked:
+    """A query on its way through the model.
 
-    Raises:
-        SpecError: The language model has no such layer.
-        BackendError: Memory runs out even for the smallest forward.
+    Args:
+        index: Its place in the ``answer`` call.
+        query: The query.
+        prompt: The whole prompt.
+        tokens: The prompt's token ids, placeholders expanded.
+        pictures: The images, prepared.
+        depths: How many layers lie behind each site in the language model.
+        found: What is known of the answer, by site.
     """
-    behind = [depths(_query(one), len(trunks.family.layers)) for one in asked]
-    seen = _seen(asked, trunks, bill)
-    found: list[dict[str, NDArray[np.float32]]] = []
-    for one, wanted in zip(asked, behind, strict=True):
-        shown = [seen[picture.digest] for picture in trunks.prepared(one.query.images)]
-        stages = {ENCODER: [each.encoded for each in shown], PROJECTOR: [each.projected for each in shown]}
-        before = [site for site in _query(one).at if site not in wanted]
-        found.append({site: pooled(torch.cat(stages[site]), _query(one).pool) for site in before})
-    _through_the_layers(asked, behind, seen, trunks, bill, found)
-    return {
-        one.index: Encoding({site: features[site] for site in _query(one).at}, prompt=one.prompt)
-        for one, features in zip(asked, found, strict=True)
-    }
+
+    index: int
+    query: Encode
+    prompt: str
+    tokens: Sequence[int]
+    pictures: Sequence[Picture]
+    depths: Mapping[str, int]
+    found: dict[str, NDArray[np.float32]] = field(factory=dict)
+
+    @property
+    def answer(self) -> Encoding:
+        """The answer, once all is known."""
+        return Encoding({site: self.found[site] for site in self.query.at}, prompt=self.prompt)
 
 
-@define(eq=False)
+@frozen(eq=False)
 class _Seen:
-    """One picture on its way into the language model: after the vision tower, after the projector, as it enters."""
+    """One picture after the vision tower, after the projector (both [tokens, hidden]), and as its family encodes it."""
 
     encoded: torch.Tensor
     projected: torch.Tensor
     features: Features
 
 
-@define(eq=False)
-class _Recorder:
-    """Keeps the hidden states after some numbers of layers, each [1, T, hidden], while a language model runs."""
+@torch.inference_mode()
+def encodings(queries: Mapping[int, Encode], trunks: Trunks, bill: Bill) -> dict[int, Encoding]:
+    """Answer queries, by their place in the call; as many go together as fit one forward.
 
-    wanted: Collection[int]
-    states: dict[int, torch.Tensor] = field(factory=dict)
-    _depth: int = -1
-    _latest: Any = None
+    Raises:
+        SpecError: The language model has no such layer.
+        BackendError: Memory runs out even for the smallest forward.
+    """
+    answers: dict[int, Encoding] = {}
+    for batch in _batches(_asked(queries, trunks), trunks.executor.budget.tokens):
+        seen = _seen(batch, trunks.family, bill)
+        for one in batch:
+            shown = [seen[picture.digest] for picture in one.pictures]
+            stages = {ENCODER: [each.encoded for each in shown], PROJECTOR: [each.projected for each in shown]}
+            for site in set(one.query.at) - set(one.depths):
+                one.found[site] = pooled(torch.cat(stages[site]), one.query.pool)
+        _run_layers([one for one in batch if one.depths], seen, trunks, bill)
+        answers |= {one.index: one.answer for one in batch}
+    return answers
 
-    def reach(self, depth: int, states: torch.Tensor) -> None:
-        if depth <= self._depth:  # another forward
-            self._depth = -1
-        # A layer of cross-attention without anything to attend to is skipped: it leaves the states as they were.
-        self.states |= {skipped: self._latest for skipped in self.wanted if self._depth < skipped < depth}
-        if depth in self.wanted:
-            self.states[depth] = states
-        self._depth, self._latest = depth, states
+
+def _asked(queries: Mapping[int, Encode], trunks: Trunks) -> Iterator[_Asked]:
+    family = trunks.family
+    prompts = [family.chat(query.text, len(query.images)) for query in queries.values()]
+    for (index, query), prompt, ids in zip(queries.items(), prompts, family.tokenize(prompts), strict=True):
+        pictures = trunks.prepared(query.images)
+        tokens = family.expand(ids, pictures)
+        yield _Asked(index, query, prompt, tokens, pictures, depths(query, len(family.layers)))
+
+
+def _batches(asked: Iterable[_Asked], budget: int) -> Iterator[list[_Asked]]:
+    """Deal queries out so that no batch has more tokens than the budget, or a single query."""
+    batch: list[_Asked] = []
+    for one in asked:
+        if batch and sum(len(other.tokens) for other in batch) + len(one.tokens) > budget:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+def _seen(batch: Sequence[_Asked], family: Family, bill: Bill) -> dict[str, _Seen]:
+    """Encode every picture once, at the expense of the first query that shows it."""
+    shown = [(picture, one.index) for one in reversed(batch) for picture in one.pictures]
+    pictures = {picture.digest: picture for picture, _ in shown}
+    payers = {picture.digest: index for picture, index in shown}
+    seen = {}
+    for several in encoder_batches(list(pictures.values())):
+        outputs: list[torch.Tensor] = []
+
+        def left(_: Any, __: Any, output: Any, outputs: list[torch.Tensor] = outputs) -> None:
+            outputs.append(output.last_hidden_state)
+
+        hook = family.vision_tower.register_forward_hook(left)
+        try:
+            features = family.encode(several)
+        finally:
+            hook.remove()
+        stages = family.stages(torch.cat(outputs), several, features)
+        for picture, stage, own in zip(several, stages, features, strict=True):
+            seen[picture.digest] = _Seen(*stage, own)
+            bill.add(payers[picture.digest], Usage(images_encoded=1))
+    return seen
+
+
+def _run_layers(batch: Sequence[_Asked], seen: Mapping[str, _Seen], trunks: Trunks, bill: Bill) -> None:
+    """Run whole prompts through the language model and pool what leaves the layers that are asked for."""
+    family = trunks.family
+    last = len(family.layers)
+    rows = []
+    for one in batch:
+        features = [seen[picture.digest].features for picture in one.pictures]
+        rows.append(
+            Row(
+                owner=one.index,
+                tokens=one.tokens,
+                starts=trunks.starts(one.tokens),
+                ends=[len(one.tokens)] * len(one.tokens),
+                positions=family.positions(one.tokens, one.pictures),
+                features=features,
+                sights=family.sights(one.tokens, features),
+            )
+        )
+        bill.add(one.index, Usage(tokens=Tokens(trunk=len(one.tokens))))
+    wanted = {depth for one in batch for depth in one.depths.values()} - {last}
+    with _recording(family.layers, wanted) as recorded:
+
+        def keep(which: range, packed: Packed, hidden: torch.Tensor) -> None:
+            for one, (start, _) in zip(batch[which.start : which.stop], packed.spans, strict=True):
+                image = one.query.over == "image"
+                chosen = [i for i, token in enumerate(one.tokens, start) if (token == family.image_token) == image]
+                for site, depth in one.depths.items():
+                    states = hidden if depth == last else recorded[depth][0]
+                    one.found[site] = pooled(states[chosen], one.query.pool)
+
+        trunks.executor.run(rows, keep, bill)
 
 
 @contextmanager
 def _recording(layers: Sequence[torch.nn.Module], wanted: Collection[int]) -> Iterator[Mapping[int, torch.Tensor]]:
+    """Keep the hidden states behind some numbers of layers, each [1, T, hidden], of the latest forward."""
     recorder = _Recorder(wanted)
 
     def entered(_: Any, args: Sequence[Any], named: Mapping[str, Any]) -> None:
@@ -93,76 +178,18 @@ def _recording(layers: Sequence[torch.nn.Module], wanted: Collection[int]) -> It
             hook.remove()
 
 
-def _query(one: Asked) -> Encode:
-    assert isinstance(one.query, Encode)
-    return one.query
+@define(eq=False)
+class _Recorder:
+    wanted: Collection[int]
+    states: dict[int, torch.Tensor] = field(factory=dict)
+    _depth: int = -1
+    _latest: Any = None
 
-
-def _seen(asked: Sequence[Asked], trunks: Trunks, bill: Bill) -> dict[str, _Seen]:
-    """Encode every picture once, at the expense of the first query that shows it."""
-    family = trunks.family
-    payers: dict[str, int] = {}
-    pictures = {}
-    for one in asked:
-        for picture in trunks.prepared(one.query.images):
-            payers.setdefault(picture.digest, one.index)
-            pictures[picture.digest] = picture
-    seen = {}
-    for batch in encoder_batches(list(pictures.values())):
-        outputs: list[torch.Tensor] = []
-        hook = family.vision_tower.register_forward_hook(
-            lambda _, __, output, outputs=outputs: outputs.append(output.last_hidden_state)
-        )
-        try:
-            features = family.encode(batch)
-        finally:
-            hook.remove()
-        for picture, own, stages in zip(
-            batch, features, family.stages(torch.cat(outputs), batch, features), strict=True
-        ):
-            seen[picture.digest] = _Seen(*stages, own)
-            bill.add(payers[picture.digest], Usage(images_encoded=1))
-    return seen
-
-
-def _through_the_layers(
-    asked: Sequence[Asked],
-    behind: Sequence[Mapping[str, int]],
-    seen: Mapping[str, _Seen],
-    trunks: Trunks,
-    bill: Bill,
-    found: Sequence[dict[str, NDArray[np.float32]]],
-) -> None:
-    """Run the prompts of those who ask for a layer, and add to ``found``."""
-    family = trunks.family
-    deep = [index for index, wanted in enumerate(behind) if wanted]
-    rows = []
-    for one in (asked[index] for index in deep):
-        pictures = trunks.prepared(one.query.images)
-        features = [seen[picture.digest].features for picture in pictures]
-        rows.append(
-            Row(
-                owner=one.index,
-                tokens=one.tokens,
-                starts=trunks.starts(one.tokens),
-                ends=[len(one.tokens)] * len(one.tokens),
-                positions=family.positions(one.tokens, pictures),
-                features=features,
-                sights=family.sights(one.tokens, features),
-            )
-        )
-        bill.add(one.index, Usage(tokens=Tokens(trunk=len(one.tokens))))
-    last = len(family.layers)
-    wanted = {depth for index in deep for depth in behind[index].values()} - {last}
-    with _recording(family.layers, wanted) as recorded:
-
-        def keep(which: range, packed: Packed, hidden: torch.Tensor) -> None:
-            for place, (start, _) in zip(which, packed.spans, strict=True):
-                one = asked[deep[place]]
-                image = _query(one).over == "image"
-                chosen = [i for i, token in enumerate(one.tokens, start) if (token == family.image_token) == image]
-                for site, depth in behind[deep[place]].items():
-                    states = hidden if depth == last else recorded[depth][0]
-                    found[deep[place]][site] = pooled(states[chosen], _query(one).pool)
-
-        trunks.executor.run(rows, keep, bill)
+    def reach(self, depth: int, states: torch.Tensor) -> None:
+        if depth == 0:  # another forward
+            self._depth = -1
+        # A layer of cross-attention that has nothing to attend to is skipped: it leaves the states as they were.
+        self.states.update((skipped, self._latest) for skipped in self.wanted if self._depth < skipped < depth)
+        if depth in self.wanted:
+            self.states[depth] = states
+        self._depth, self._latest = depth, states
