@@ -16,7 +16,7 @@ from vlmkit_hierarchy.bootstrap import clustered
 from vlmkit_hierarchy.graded import Graded, grade
 from vlmkit_hierarchy.levels import LevelNames
 from vlmkit_hierarchy.metrics import METRICS, at_depth
-from vlmkit_hierarchy.summary import figures
+from vlmkit_hierarchy.summary import Grading
 from vlmkit_hierarchy.tree_metrics import tree_metrics
 
 NAMES = st.sampled_from("abc")
@@ -265,10 +265,10 @@ def test_every_leaf_of_any_taxonomy_is_a_valid_path_and_mistakes_are_between_lea
 
 def test_figures_are_plain_json_with_intervals_and_levels():
     paths = [("animal", "bird", "crane"), ("machine", "crane"), ("machine", "lorry", "tipper")]
-    found = figures([graded((path, paths[0])) for path in paths], taxonomy=TREE)
+    found = Grading().figures([(path[-1], path, paths[0]) for path in paths], TREE)
     assert json.loads(json.dumps(found)) == found
     assert found["hca"]["value"] == pytest.approx(1 / 3) and found["hca"]["n"] == 3
     assert [(level["depth"], level["n"]) for level in found["level_accuracy"]] == [(1, 3), (2, 3), (3, 2)]
     assert found["path_validity"]["value"] == 1
     assert set(found) == {*METRICS, "path_validity", "mistake_severity", "level_accuracy"}
-    assert figures([])["hca"] is None
+    assert Grading().figures([])["hca"] is None
