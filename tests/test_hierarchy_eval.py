@@ -230,17 +230,21 @@ def test_predicted_paths_need_no_bank(vlmkit_here, tmp_path):
     assert values(found["metrics"])["por"] == pytest.approx((1 + 1 + 1 + 3 / 5) / 4)
 
 
-def test_a_run_of_any_strategy_is_judged(vlmkit_here, tmp_path):
-    write_taxonomy(Glyphs(labels=40).taxonomy, tmp_path / "tree.json")
-    vlmkit_here("run", "glyphs:labels=40,images=8", "--model", "scripted", "--strategy", "flat", "--output", "run")
-    judged = vlmkit_here("hierarchy", "eval", "--run", "run", "--taxonomy", "tree.json", "--json")
-    metrics = results_of(judged)["metrics"]
+@pytest.mark.parametrize("strategy", ["flat", "tree", "tree:descend=flat-by-level"])
+def test_a_run_of_any_strategy_is_judged_by_its_own_taxonomy(vlmkit_here, tmp_path, strategy):
+    asked = ("run", "glyphs:labels=40,images=30", "--model", "scripted", "--strategy", strategy, "--output", "run")
+    assert vlmkit_here(*asked).returncode == 0
+    results = results_of(vlmkit_here("hierarchy", "eval", "--run", "run", "--json"))
     records = lines_of(tmp_path / "run" / "predictions.jsonl")
-    accuracy = sum(record["correct"] for record in records) / 8
-    # A leaf's ancestors are read off the tree, so a right leaf has a right path.
-    assert metrics["leaf_accuracy"]["value"] == metrics["hca"]["value"] == accuracy
-    assert metrics["path_validity"]["value"] == 1
-    assert "HCA" in vlmkit_here("hierarchy", "eval", "--run", "run", "--taxonomy", "tree.json").stdout
+    metrics = results["metrics"]
+    assert results["n"] == {"total": 30, "done": 30, "failed": 0}
+    assert results["usage"]["queries"] == sum(record["usage"]["queries"] for record in records)
+    assert metrics["leaf_accuracy"]["value"] == pytest.approx(sum(record["correct"] for record in records) / 30)
+    # Off the tree a right leaf has a right path; answers about each level by itself do not fit together.
+    consistent = strategy != "tree:descend=flat-by-level"
+    assert (metrics["hca"] == metrics["leaf_accuracy"]) == consistent
+    assert (metrics["path_validity"]["value"] == 1) == consistent
+    assert "HCA" in vlmkit_here("hierarchy", "eval", "--run", "run").stdout
 
 
 MALFORMED = {

@@ -16,6 +16,7 @@ from vlmkit.cli.output import console, error, note, print_json, warning
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
+from vlmkit.runs import Tally, to_json
 from vlmkit_hierarchy.asked import AskedImages
 from vlmkit_hierarchy.asking import AskSheet, Mode, text_prompt
 from vlmkit_hierarchy.bank import Bank
@@ -123,18 +124,23 @@ def _judge(
     builder = Builder(session(context).plugins.registry)
     tree = builder.taxonomy(str(taxonomy)) if bank is None else bank.taxonomy
     names = LevelNames(tree)
+    about: dict[str, Any]
     if directory is not None:
-        records = run_records(directory)
+        records = list(run_records(directory))
+        tally = Tally.of(records)
         pairs = list(of_run(records, names) if bank is None else of_bank(records, bank))
+        about = {
+            "n": {"total": len(records), "done": tally.done, "failed": tally.failed},
+            "usage": to_json(tally.usage),
+            "directory": str(directory),
+        }
     else:
         assert predictions is not None
         pairs = list(of_paths(predictions, names) if bank is None else of_answers(predictions, bank))
+        about = {"n": {"total": len(pairs if bank is None else bank), "done": len(pairs)}}
     if not pairs:
         raise UserError("there is no prediction to judge", hint="check that it is about these questions or labels")
-    return {
-        "n": {"total": len(pairs) if bank is None else len(bank), "done": len(pairs)},
-        **grading.results(pairs, tree),
-    }
+    return {**about, **grading.results(pairs, tree)}
 
 
 def _ask(

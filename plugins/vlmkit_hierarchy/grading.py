@@ -23,7 +23,7 @@ WHAT = "prediction file"
 
 
 def run_records(directory: Path) -> Iterator[Record]:
-    """Read the records of a run, finished or not, without the failed ones.
+    """Read the records of a run, finished or not.
 
     Raises:
         RunDirectoryError: There is no run, or a line is no record.
@@ -33,25 +33,23 @@ def run_records(directory: Path) -> Iterator[Record]:
         raise RunDirectoryError(f"{directory} holds no run", hint="give the directory that vlmkit run wrote")
     for number, line in enumerate(lines, start=1):
         try:
-            record = from_json(line, Record)
+            yield from_json(line, Record)
         except BaseValidationError:
             raise RunDirectoryError(
                 f"{lines.path} line {number} is no record of this version", hint="run it again"
             ) from None
-        if record.error is None:
-            yield record
 
 
 def of_bank(records: Iterable[Record], bank: Bank) -> Iterator[Pair]:
-    """Yield the pairs of a run over a question bank."""
+    """Yield the pairs of a run over a question bank; failed images have none."""
     for record in records:
-        if record.id in bank.places:
+        if record.error is None and record.id in bank.places:
             yield record.id, bank.sheet(record.id).graded, [name or None for name in record.path]
 
 
 def of_replies(directory: Path, bank: Bank, parser: str, *, autofill_leaf: bool) -> Iterator[Pair]:
     """Yield the pairs of a run over a question bank that generated text, read by another parser."""
-    done = {record.id for record in run_records(directory)}
+    done = {record.id for record in run_records(directory) if record.error is None}
     samples = JsonLines(directory / SAMPLES)
     for image, lines in groupby(samples, key=lambda line: str(line["id"])):
         if image in done:
@@ -62,7 +60,7 @@ def of_replies(directory: Path, bank: Bank, parser: str, *, autofill_leaf: bool)
 
 
 def of_run(records: Iterable[Record], names: LevelNames) -> Iterator[Pair]:
-    """Yield the pairs of a run that predicted labels or paths of a taxonomy.
+    """Yield the pairs of a run that predicted labels or paths of a taxonomy; failed images have none.
 
     A record without a path, as of a strategy that knows no taxonomy, stands for the path of its label.
 
@@ -72,7 +70,7 @@ def of_run(records: Iterable[Record], names: LevelNames) -> Iterator[Pair]:
     taxonomy = names.taxonomy
     labels = set(taxonomy.labels.names)
     for record in records:
-        if record.target is None:
+        if record.error is not None or record.target is None:
             continue
         target = taxonomy.path_of(record.target)
         predicted = record.path

@@ -12,7 +12,7 @@ from vlmkit.runs import to_json
 from vlmkit_hierarchy.bootstrap import clustered
 from vlmkit_hierarchy.graded import Graded, Pair, grade
 from vlmkit_hierarchy.metrics import METRICS, Metric, at_depth
-from vlmkit_hierarchy.tree_metrics import tree_metrics
+from vlmkit_hierarchy.tree_metrics import HEIGHTS, tree_metrics
 
 
 @frozen
@@ -49,7 +49,11 @@ def _figures(predictions: Sequence[Graded], taxonomy: Taxonomy | None, ignore_ca
     depths = sorted({depth for one in predictions for depth in one.graded_depths})
     of_paths = {**METRICS, **({} if taxonomy is None else tree_metrics(taxonomy, ignore_case=ignore_case))}
     metrics: dict[str, Metric] = {**of_paths, **{f"level {depth}": at_depth(depth) for depth in depths}}
-    found = clustered(((one.image, [metric(one) for metric in metrics.values()]) for one in predictions), list(metrics))
+    found = clustered(
+        ((one.image, [metric(one) for metric in metrics.values()]) for one in predictions),
+        list(metrics),
+        shares=metrics.keys() - HEIGHTS,
+    )
     return {
         **{name: to_json(found[name]) for name in of_paths},
         "level_accuracy": [{"depth": depth, **to_json(found[f"level {depth}"])} for depth in depths],

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from vlmkit.cli.output import table
+from vlmkit_hierarchy.tree_metrics import HEIGHTS
 
 _TITLES = {
     "hca": "HCA",
@@ -24,7 +25,6 @@ _TITLES = {
     "unanswered": "levels without answer",
     "mistake_severity": "height of mistakes, levels",
 }
-_NO_SHARE = ("mistake_severity",)
 
 
 def figures_table(results: Mapping[str, Any]) -> Table:
@@ -45,7 +45,7 @@ def _rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     n, metrics = results["n"], results["metrics"]
     for name, title in _TITLES.items():
         if name in metrics:
-            yield title, interval(metrics[name], share=name not in _NO_SHARE)
+            yield title, interval(metrics[name], share=name not in HEIGHTS)
     for level in metrics["level_accuracy"]:
         yield f"accuracy at level {level['depth']}", interval(level)
     for parser, figures in results.get("other_parsers", {}).items():
