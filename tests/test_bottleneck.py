@@ -32,8 +32,8 @@ def files(tmp_path):
     run.mkdir()
     contents = {
         tmp_path / "probe.json": probe,
-        tmp_path / "text.json": {"status": "success", "figures": figures(0.55, 0.6)},
-        run / "results.json": figures(0.4, 0.7, 0.45),
+        tmp_path / "text.json": {"status": "success", "metrics": figures(0.55, 0.6)},
+        run / "results.json": {"metrics": figures(0.4, 0.7, 0.45)},
         tmp_path / "other.json": {"accuracy": 1.0},
     }
     for path, content in contents.items():
@@ -56,10 +56,10 @@ def test_sides_stand_level_by_level(vlmkit_here, files):
 def test_markdown_and_table_say_the_same(vlmkit_here, files):
     lines = vlmkit_here("hierarchy", "bottleneck", *files, "--site", "encoder", "--markdown").stdout.splitlines()
     assert lines[0] == "|  | vision probe encoder | text | model |"
-    assert lines[3] == "| species | 92.0% [82.0, 100.0] | - | 45.0% [35.0, 55.0] |"
+    assert lines[3] == "| species | 92.0% (82.0% to 100.0%) | - | 45.0% (35.0% to 55.0%) |"
     assert lines[4].startswith("| HCA | 90.0% ")
     shown = vlmkit_here("hierarchy", "bottleneck", *files, "--site", "encoder").stdout
-    assert "45.0% [35.0, 55.0]" in shown and "vision probe encoder" in shown
+    assert "45.0% (35.0% to 55.0%)" in shown and "vision probe encoder" in shown
 
 
 def test_report_is_drawn(vlmkit_here, files, tmp_path):
@@ -68,6 +68,21 @@ def test_report_is_drawn(vlmkit_here, files, tmp_path):
     with PIL.Image.open(tmp_path / "report.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(2**16)}
     assert {(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)} <= colours  # a colour for each side
+
+
+def test_runs_of_a_question_bank_are_read(vlmkit_here, files):
+    assert vlmkit_here("hierarchy", "questions", "glyphs:labels=12,images=12", "--output", "q.jsonl").returncode == 0
+    told = {}
+    for mode in ("text", "image"):
+        done = vlmkit_here(
+            *("hierarchy", "eval", "q.jsonl", "--model", "scripted", "--mode", mode, "--output", mode, "--json")
+        )
+        told[mode] = json.loads(done.stdout)["metrics"]["hca"]["value"]
+    done = vlmkit_here(
+        *("hierarchy", "bottleneck", "--probe", "probe.json", "--text", "text", "--image", "image", "--json")
+    )
+    *_, text, model = json.loads(done.stdout)["rows"]["HCA"]
+    assert (text["value"], model["value"]) == (told["text"], told["image"])
 
 
 @pytest.mark.parametrize(

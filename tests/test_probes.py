@@ -151,9 +151,6 @@ def test_probes_read_what_the_embedded_model_sees_and_go_on_from_features_that_a
     assert [level["rank"] for level in whole["levels"]] == ["shape family", "shape", "textured shape", "glyph"]
     for found in whole["sites"].values():
         assert found["hca"]["low"] > found["hca"]["chance"]
-    once, _ = probed(vlmkit_here, *at, "--output", "other")
-    for site, found in once["sites"].items():
-        assert found["hca"]["value"] == pytest.approx(whole["sites"][site]["hca"]["value"], abs=0.1)
     assert json.loads((tmp_path / "run" / "probe.json").read_text()) == whole
     shuffled, _ = probed(vlmkit_here, *at, "--output", "run", "--shuffle-labels")
     for found in shuffled["sites"].values():

@@ -11,6 +11,7 @@ import click
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "questions": "vlmkit_hierarchy.questions_command:questions",
+        "eval": "vlmkit_hierarchy.eval_command:evaluate",
         "probe": "vlmkit_hierarchy.probes.probe_command:probe",
         "bottleneck": "vlmkit_hierarchy.probes.bottleneck_command:bottleneck",
     }

@@ -13,7 +13,8 @@ from vlmkit.data.text import TextFile
 from vlmkit.errors import DataError, UnknownNameError
 from vlmkit.runs.directory import RESULTS
 from vlmkit.types.tuples import as_tuple
-from vlmkit_hierarchy.probes.tables import HCA, percent
+from vlmkit_hierarchy.probes.tables import HCA
+from vlmkit_hierarchy.tables import interval
 
 PROBE = "probe.json"
 """What a probe's results are called in its directory."""
@@ -64,7 +65,7 @@ class Report:
     @property
     def cells(self) -> list[list[str]]:
         """The rows as text."""
-        return [[name, *("-" if one is None else percent(one) for one in row)] for name, row in self.rows.items()]
+        return [[name, *map(interval, row)] for name, row in self.rows.items()]
 
     @property
     def columns(self) -> list[str]:
@@ -126,12 +127,11 @@ def _sides(results: Mapping[str, Any], sites: Sequence[str]) -> Iterator[Side]:
 
 
 def _figures(path: Path) -> Mapping[str, Any]:
-    """Return the figures in results of an evaluation, wherever in them they stand."""
-    results = _read(path, RESULTS)
-    for found in (results, *results.values()):
-        if isinstance(found, dict) and isinstance(found.get("hca"), dict) and "level_accuracy" in found:
-            return found
-    raise DataError(f"{path} holds no figures over paths", hint="give what vlmkit hierarchy eval --json wrote")
+    """Return the figures of an evaluation."""
+    metrics = _read(path, RESULTS).get("metrics")
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("hca"), dict):
+        raise DataError(f"{path} holds no figures over paths", hint="give what vlmkit hierarchy eval wrote")
+    return metrics
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vlmkit.measures import wilson
-from vlmkit.runs import to_json
-from vlmkit_hierarchy.graded import Graded
+from vlmkit_hierarchy.graded import Pair
 from vlmkit_hierarchy.probes.heads import Scaler, train_head
 from vlmkit_hierarchy.probes.targets import UNGRADED, Targets
-from vlmkit_hierarchy.summary import figures
+from vlmkit_hierarchy.summary import Grading
 
 
 def probe(
@@ -47,43 +45,26 @@ def probe(
         answers[:, level] = head.predict(scaled[test])
         heads.append({"classes": len(targets.names[level]), "decay": head.decay, "validation": head.validation})
     right = targets.classes[test]
-    found = figures(_graded(right, answers, targets.names))
-    found["hca"] = _proportion(found["hca"], right, answers)
-    ends = (right != UNGRADED).sum(1) - 1
-    rows = np.arange(len(test))
-    # Of a ragged tree the leaves stand at several levels: which one, goes with the leaf.
-    leaves, last = np.full_like(right, UNGRADED), right[rows, ends]
-    leaves[rows, ends] = last
-    found["leaf_accuracy"] = _proportion(found["leaf_accuracy"], leaves, answers)
-    found["level_accuracy"] = [
-        {**_proportion(one, *_level(right, answers, one["depth"] - 1)), **head}
-        for one, head in zip(found["level_accuracy"], heads, strict=True)
-    ]
+    found = Grading().figures(_pairs(right, answers, targets.names))
+    rows, ends = np.arange(len(test)), (right != UNGRADED).sum(1) - 1
+    leaves = np.full_like(right, UNGRADED)
+    leaves[rows, ends] = right[rows, ends]
+    found["hca"]["chance"] = _chance(right, answers)
+    found["leaf_accuracy"]["chance"] = _chance(leaves, answers)
+    for level, (one, about) in enumerate(zip(found["level_accuracy"], heads, strict=True)):
+        graded = right[:, level] != UNGRADED
+        one |= {"chance": _chance(right[graded, level, None], answers[graded, level, None]), **about}
     return found
 
 
-def _graded(right: NDArray[np.int64], answers: NDArray[np.int64], names: Sequence[Sequence[str]]) -> list[Graded]:
-    graded = []
+def _pairs(right: NDArray[np.int64], answers: NDArray[np.int64], names: Sequence[Sequence[str]]) -> Iterator[Pair]:
+    """Yield right and answered paths by name, as far as the right ones go."""
     for row, (path, said) in enumerate(zip(right.tolist(), answers.tolist(), strict=True)):
         length = sum(place != UNGRADED for place in path)
         target, predicted = (
             [level[place] for level, place in zip(names, places[:length], strict=False)] for places in (path, said)
         )
-        graded.append(Graded(str(row), range(1, length + 1), target, predicted))
-    return graded
-
-
-def _level(
-    right: NDArray[np.int64], answers: NDArray[np.int64], level: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    graded = right[:, level] != UNGRADED
-    return right[graded, level : level + 1], answers[graded, level : level + 1]
-
-
-def _proportion(figure: Mapping[str, Any], right: NDArray[np.int64], answers: NDArray[np.int64]) -> dict[str, Any]:
-    """Give a proportion its chance, and the interval of independent trials: every subject counts once."""
-    interval = wilson(round(figure["value"] * len(right)), len(right))
-    return {**figure, **to_json(interval), "chance": _chance(right, answers)}
+        yield str(row), target, predicted
 
 
 def _chance(right: NDArray[np.int64], answers: NDArray[np.int64]) -> float:

@@ -47,7 +47,7 @@ def probe(
     context: click.Context,
     *,
     data: str,
-    taxonomy: Path | None,
+    taxonomy: str | None,
     model: str,
     at: str | None,
     pool: Pool,
@@ -91,7 +91,7 @@ def probe(
     builder = Builder(plugins.registry)
     spec = dataset_spec(data, plugins.registry)
     dataset = builder.dataset(spec)
-    tree = taxonomy_of(dataset, taxonomy)
+    tree = taxonomy_of(dataset, taxonomy, builder)
     if text:
         study = Study.of_words(str(spec), sentence, tree, strategy, limit)
     else:

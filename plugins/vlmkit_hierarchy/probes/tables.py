@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vlmkit.cli.output import table
+from vlmkit_hierarchy.tables import interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,10 +31,5 @@ def _by_level(found: Mapping[str, Any], levels: list[Mapping[str, Any]]) -> dict
     return {**named, "leaf accuracy": found["leaf_accuracy"], HCA: found["hca"]}
 
 
-def percent(figure: Mapping[str, Any]) -> str:
-    """Return a proportion with its interval, in per cent."""
-    return f"{figure['value']:.1%} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
-
-
 def _cell(figure: Mapping[str, Any]) -> str:
-    return f"{percent(figure)}\nchance {figure['chance']:.1%}"
+    return f"{interval(figure)}\nchance {figure['chance']:.1%}"
