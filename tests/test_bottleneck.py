@@ -83,6 +83,8 @@ def test_runs_of_a_question_bank_are_read(vlmkit_here, files):
     )
     *_, text, model = json.loads(done.stdout)["rows"]["HCA"]
     assert (text["value"], model["value"]) == (told["text"], told["image"])
+    done = vlmkit_here("hierarchy", "bottleneck", "--probe", "probe.json", "--text", "image")
+    assert done.returncode == 2 and "image is an evaluation in image mode; give one in text mode" in done.stderr
 
 
 @pytest.mark.parametrize(

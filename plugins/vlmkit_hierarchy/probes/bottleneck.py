@@ -107,7 +107,8 @@ def report(
             raise UnknownNameError("site", site, known)
     ranks = {level["depth"]: level["rank"] for results in probed for level in results["levels"]}
     sides = [side for results in probed for side in _sides(results, sites or known)]
-    sides += [Side.of(name, _figures(path)) for name, path in (("text", text), ("model", image)) if path is not None]
+    answers = (("text", "text", text), ("model", "image", image))
+    sides += [Side.of(name, _figures(path, mode)) for name, mode, path in answers if path is not None]
     return Report(sides, ranks)
 
 
@@ -126,9 +127,13 @@ def _sides(results: Mapping[str, Any], sites: Sequence[str]) -> Iterator[Side]:
             yield Side.of(f"{control}{what} {site}", found)
 
 
-def _figures(path: Path) -> Mapping[str, Any]:
-    """Return the figures of an evaluation."""
-    metrics = _read(path, RESULTS).get("metrics")
+def _figures(path: Path, mode: str) -> Mapping[str, Any]:
+    """Return the figures of an evaluation in that mode; answers that no model was asked for have none."""
+    results = _read(path, RESULTS)
+    asked = results.get("config", {}).get("mode", mode)
+    if asked != mode:
+        raise DataError(f"{path} is an evaluation in {asked} mode", hint=f"give one in {mode} mode")
+    metrics = results.get("metrics")
     if not isinstance(metrics, dict) or not isinstance(metrics.get("hca"), dict):
         raise DataError(f"{path} holds no figures over paths", hint="give what vlmkit hierarchy eval wrote")
     return metrics
