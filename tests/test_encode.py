@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from vlmkit import Capability, Encode, Label
+from vlmkit import Capability, Encode, Encoding, Example, Label
+from vlmkit.engine import Exchange, Solved
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import BackendError, SpecError
 from vlmkit.registry import Builder, PluginHost
+from vlmkit.runs.samples import sample_lines
 from vlmkit.testing.models import RECIPES, shared_checkpoint
 from vlmkit.testing.noise import noise
 from vlmkit.testing.plain import Plain
@@ -163,6 +165,13 @@ def test_layers_that_are_not_there_are_refused():
 def test_impossible_queries_are_refused(wrong, message):
     with pytest.raises(SpecError, match=message):
         Encode(**{"images": noise(1), **wrong})
+
+
+def test_features_are_logged_with_samples():
+    query = Encode(noise(1), at=("layer:-1",))
+    answer = Encoding({"layer:-1": np.array([1.5, np.inf], dtype=np.float32)}, prompt="words")
+    (line,) = sample_lines(Solved(Example("one", ()), exchanges=[Exchange(0, query, answer)]))
+    assert line == {"id": "one", "round": 0, "prompt": "words", "features": {"layer:-1": [1.5, None]}}
 
 
 def test_who_has_no_features_says_so():

@@ -126,6 +126,7 @@ def test_features_come_back_in_the_order_asked_for_and_equal_contents_once(tmp_p
     store = Store(tmp_path / "features")
     store.add([Subject("b", "same"), Subject("a", "other")], {"encoder": [np.full(2, 1.0), np.full(2, 2.0)]})
     store.add([Subject("c", "same"), Subject("d", "more")], {"encoder": [np.full(2, 3.0), np.full(2, 4.0)]})
+    store.add([Subject("a", "other")], {"encoder": [np.full(2, 2.0)]})  # as after a kill before its record was written
     table = store.read(["d", "missing", "c", "a", "b"])
     assert [subject.id for subject in table.subjects] == ["d", "c", "a"]
     assert table.features["encoder"][:, 0].tolist() == [4, 3, 2]

@@ -20,7 +20,7 @@ def _line(exchange: Exchange) -> dict[str, Any]:
     if isinstance(answer, Failed):
         return {**common, "error": str(answer.error)}
     if isinstance(answer, Encoding):
-        return {**common, "features": {site: vector.tolist() for site, vector in answer.features.items()}}
+        return {**common, "features": {site: to_json(vector.tolist()) for site, vector in answer.features.items()}}
     if isinstance(answer, Text):
         return {**common, "reply": answer.text}
     return {

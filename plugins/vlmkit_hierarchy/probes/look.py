@@ -30,7 +30,7 @@ from vlmkit_hierarchy.probes.store import Store, Subject
 FOLDER = "features"
 """Where the features lie in a run directory."""
 
-TOGETHER = 256
+TOGETHER = 64
 """Examples whose features are written at once."""
 
 

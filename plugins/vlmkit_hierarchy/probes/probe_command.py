@@ -13,7 +13,7 @@ from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
-from vlmkit.runs import RunDirectory, Survey
+from vlmkit.runs import RunDirectory, Survey, Tally
 from vlmkit.runs.convert import dumps
 from vlmkit.runs.files import write_atomically
 from vlmkit.runs.manifest import manifest
@@ -122,6 +122,7 @@ def probe(
             table = Store(files.path / FOLDER).read(ids)
             results = {
                 "model": dict(backend.identity),
+                "failed": Tally.of(files.records()).failed,
                 **study.results(table, split, shuffle=shuffle_labels, device=device),
             }
             path = output / ("probe-shuffled.json" if shuffle_labels else "probe.json")
