@@ -81,7 +81,7 @@ def test_labels_that_the_tree_of_the_data_set_lacks_leave_it_out(vlmkit_here, tm
     assert vlmkit_here(*run).returncode == 0
     assert not (tmp_path / "run" / "taxonomy.json").exists()
     fresh = (*run[:-1], tmp_path / "other", "--strategy", "tree")
-    assert error_of(vlmkit_here(*fresh)) == "strategy tree needs a taxonomy; give one: --taxonomy FILE"
+    assert error_of(vlmkit_here(*fresh)).startswith("strategy tree needs a taxonomy; give --taxonomy FILE")
 
 
 def test_dci_groups_kin_and_a_plan_descends_too(vlmkit_here, by_colour: Path) -> None:

@@ -99,7 +99,7 @@ def run(
     answers = Answers.of(dataset, labels, taxonomy, builder)
     space = answers.labels
     if answers.given is not None:
-        say(_described(answers.given))
+        say(_shape(answers.given))
     with Pipeline(
         model,
         strategy,
@@ -181,7 +181,7 @@ def run(
         context.exit(1)
 
 
-def _described(taxonomy: Taxonomy) -> str:
+def _shape(taxonomy: Taxonomy) -> str:
     root = f"; {taxonomy.root!r} is its root and no level" if taxonomy.root else ""
     return f"taxonomy: {len(taxonomy.paths):,} leaves, {taxonomy.depth} levels{root}"
 
