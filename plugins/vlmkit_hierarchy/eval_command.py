@@ -16,18 +16,14 @@ from vlmkit.cli.output import console, error, note, print_json, warning
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
-from vlmkit.runs import Tally, to_json
 from vlmkit_hierarchy.asked import AskedImages
 from vlmkit_hierarchy.asking import AskSheet, Mode, text_prompt
 from vlmkit_hierarchy.bank import Bank
-from vlmkit_hierarchy.grading import of_answers, of_bank, of_paths, of_replies, of_run, run_records
+from vlmkit_hierarchy.grading import of_bank, of_replies, run_records
+from vlmkit_hierarchy.judging import judge_predictions, judge_run, taxonomy_of_run
 from vlmkit_hierarchy.letters import LETTER_PARSERS
-from vlmkit_hierarchy.levels import LevelNames
 from vlmkit_hierarchy.model_run import ModelRun
 from vlmkit_hierarchy.summary import Grading
-
-TAXONOMY = "taxonomy.json"
-"""The taxonomy of a run, in its directory."""
 
 READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likelihood": Likelihood(), "generate": None}
 
@@ -47,7 +43,13 @@ READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likel
     default=None,
     help="Count the leaf as right without asking about it.  [default: in text mode, which names it]",
 )
-@click.option("--readout", type=click.Choice(list(READOUTS)), default="letter", show_default=True)
+@click.option(
+    "--readout",
+    type=click.Choice(list(READOUTS)),
+    default="letter",
+    show_default=True,
+    help="How a choice is read off the model.",
+)
 @click.option(
     "--parser",
     type=click.Choice(list(LETTER_PARSERS)),
@@ -87,14 +89,23 @@ def evaluate(
     anyone's answers, with QUESTIONS or with --taxonomy. --run DIR judges what vlmkit run wrote with a strategy of its
     own (tree, flat, dci), over the taxonomy of that run.
     """
+    if directory is not None and predictions is not None:
+        raise UserError("--run and --predictions are two things to judge", hint="give one of them")
+    if questions is not None and taxonomy is not None:
+        raise UserError("QUESTIONS come with their own taxonomy", hint="leave --taxonomy out")
     grading = Grading(count_root=count_root, ignore_case=ignore_case)
     bank = None if questions is None else Bank.open(questions)
-    if directory is None and predictions is None:
-        if bank is None:
-            raise UserError("there is nothing to judge", hint="give QUESTIONS, --run DIR or --predictions FILE")
+    builder = Builder(session(context).plugins.registry)
+    if directory is not None:
+        results = judge_run(directory, bank or taxonomy_of_run(directory, taxonomy, builder), grading)
+    elif predictions is not None:
+        if bank is None and taxonomy is None:
+            raise UserError("there is no taxonomy to judge by", hint="give --taxonomy FILE or QUESTIONS")
+        results = judge_predictions(predictions, bank or builder.taxonomy(str(taxonomy)), grading)
+    elif bank is not None:
         results = _ask(context, bank, grading, **asking)
     else:
-        results = _judge(context, bank, directory, predictions, taxonomy, grading)
+        raise UserError("there is nothing to judge", hint="give QUESTIONS, --run DIR or --predictions FILE")
     if json:
         print_json(results)
     else:
@@ -102,45 +113,6 @@ def evaluate(
 
         console().print(figures_table(results))
     _exit(context, results, asking["max_failures"])
-
-
-def _judge(
-    context: click.Context,
-    bank: Bank | None,
-    directory: Path | None,
-    predictions: Path | None,
-    taxonomy: str | None,
-    grading: Grading,
-) -> dict[str, Any]:
-    """Return the figures of answers that are there already."""
-    if directory is not None and predictions is not None:
-        raise UserError("--run and --predictions are two things to judge", hint="give one of them")
-    if bank is not None and taxonomy is not None:
-        raise UserError("QUESTIONS come with their own taxonomy", hint="leave --taxonomy out")
-    if bank is None and taxonomy is None:
-        if directory is None or not (directory / TAXONOMY).exists():
-            raise UserError("there is no taxonomy to judge by", hint="give --taxonomy FILE or QUESTIONS")
-        taxonomy = str(directory / TAXONOMY)
-    builder = Builder(session(context).plugins.registry)
-    tree = builder.taxonomy(str(taxonomy)) if bank is None else bank.taxonomy
-    names = LevelNames(tree)
-    about: dict[str, Any]
-    if directory is not None:
-        records = list(run_records(directory))
-        tally = Tally.of(records)
-        pairs = list(of_run(records, names) if bank is None else of_bank(records, bank))
-        about = {
-            "n": {"total": len(records), "done": tally.done, "failed": tally.failed},
-            "usage": to_json(tally.usage),
-            "directory": str(directory),
-        }
-    else:
-        assert predictions is not None
-        pairs = list(of_paths(predictions, names) if bank is None else of_answers(predictions, bank))
-        about = {"n": {"total": len(pairs if bank is None else bank), "done": len(pairs)}}
-    if not pairs:
-        raise UserError("there is no prediction to judge", hint="check that it is about these questions or labels")
-    return {**about, **grading.results(pairs, tree)}
 
 
 def _ask(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import frozen
@@ -10,7 +10,7 @@ from attrs import frozen
 from vlmkit import Taxonomy
 from vlmkit.runs import to_json
 from vlmkit_hierarchy.bootstrap import clustered
-from vlmkit_hierarchy.graded import Graded, Pair, grade
+from vlmkit_hierarchy.graded import Pair, grade
 from vlmkit_hierarchy.metrics import METRICS, Metric, at_depth
 from vlmkit_hierarchy.tree_metrics import HEIGHTS, tree_metrics
 
@@ -41,20 +41,18 @@ class Grading:
             pairs: Images, targets and predictions; intervals are clustered by image.
             taxonomy: The tree that both are in, as ``LevelNames`` names it, for the figures that need it.
         """
-        graded = [grade(*pair, count_root=self.count_root, ignore_case=self.ignore_case) for pair in pairs]
-        return _figures([one for one in graded if one is not None], taxonomy, self.ignore_case)
-
-
-def _figures(predictions: Sequence[Graded], taxonomy: Taxonomy | None, ignore_case: bool) -> dict[str, Any]:
-    depths = sorted({depth for one in predictions for depth in one.graded_depths})
-    of_paths = {**METRICS, **({} if taxonomy is None else tree_metrics(taxonomy, ignore_case=ignore_case))}
-    metrics: dict[str, Metric] = {**of_paths, **{f"level {depth}": at_depth(depth) for depth in depths}}
-    found = clustered(
-        ((one.image, [metric(one) for metric in metrics.values()]) for one in predictions),
-        list(metrics),
-        shares=metrics.keys() - HEIGHTS,
-    )
-    return {
-        **{name: to_json(found[name]) for name in of_paths},
-        "level_accuracy": [{"depth": depth, **to_json(found[f"level {depth}"])} for depth in depths],
-    }
+        compared = (grade(*pair, count_root=self.count_root, ignore_case=self.ignore_case) for pair in pairs)
+        graded = [one for one in compared if one is not None]
+        depths = sorted({depth for one in graded for depth in one.graded_depths})
+        of_tree = {} if taxonomy is None else tree_metrics(taxonomy, ignore_case=self.ignore_case)
+        of_paths = {**METRICS, **of_tree}
+        metrics: dict[str, Metric] = {**of_paths, **{f"level {depth}": at_depth(depth) for depth in depths}}
+        found = clustered(
+            ((one.image, [metric(one) for metric in metrics.values()]) for one in graded),
+            list(metrics),
+            shares=metrics.keys() - HEIGHTS,
+        )
+        return {
+            **{name: to_json(found[name]) for name in of_paths},
+            "level_accuracy": [{"depth": depth, **to_json(found[f"level {depth}"])} for depth in depths],
+        }
