@@ -59,12 +59,15 @@ def test_only_the_levels_that_are_there_are_found():
     assert found["hca"]["high"] < 0.5
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_shuffled_labels_leave_chance(seed):
-    shuffled = np.random.default_rng(seed).permutation(LABELS).tolist()
-    found = judged(features_of([TREE.path_of(label) for label in LABELS], seed=seed), shuffled, seed)
-    assert all(one["low"] <= one["chance"] <= one["high"] for one in proportions(found))
-    assert found["leaf_accuracy"]["chance"] == pytest.approx(1 / 12, abs=0.02)
+def test_shuffled_labels_leave_chance():
+    """An interval misses chance once in twenty times, so not all of them have to hold it."""
+    held = []
+    for seed in range(6):
+        shuffled = np.random.default_rng(seed).permutation(LABELS).tolist()
+        found = judged(features_of([TREE.path_of(label) for label in LABELS], seed=seed), shuffled, seed)
+        held += [one["low"] <= one["chance"] <= one["high"] for one in proportions(found)]
+        assert found["leaf_accuracy"]["chance"] == pytest.approx(1 / 12, abs=0.02)
+    assert np.mean(held) > 0.8
 
 
 def test_the_test_part_changes_nothing_but_the_judgement():
