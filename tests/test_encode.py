@@ -11,14 +11,16 @@ import torch
 from vlmkit import Capability, Encode, Encoding, Example, Label
 from vlmkit.engine import Exchange, Solved
 from vlmkit.engine.models import build_backend
-from vlmkit.errors import BackendError, SpecError
+from vlmkit.errors import BackendError, ServerError, SpecError
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.runs.samples import sample_lines
 from vlmkit.testing.models import RECIPES, shared_checkpoint
 from vlmkit.testing.noise import noise
 from vlmkit.testing.plain import Plain
+from vlmkit.testing.server import FakeServer, Said
 from vlmkit.tokentree import Limits, TokenTreeBackend
 from vlmkit.types import Choose
+from vlmkit_adapters.openai import ServerBackend
 
 BUILDER = Builder(PluginHost.load().registry)
 TREES = [
@@ -158,6 +160,7 @@ def test_layers_that_are_not_there_are_refused():
     [
         ({"at": ("retina",)}, "unknown site 'retina'; give encoder, projector, or a layer"),
         ({"at": ("layer:x",)}, "unknown site 'layer:x'"),
+        ({"at": ("encoder", "layer:1", "encoder")}, "site 'encoder' stands twice"),
         ({"images": ()}, "without images has no visual tokens"),
         ({"over": "text", "at": ("projector",)}, "text does not pass the projector"),
     ],
@@ -179,3 +182,9 @@ def test_who_has_no_features_says_so():
     assert Capability.FEATURES not in build_backend("scripted", BUILDER).capabilities
     with pytest.raises(BackendError, match="scripted has no features"):
         build_backend("scripted", BUILDER).answer([query])
+    with FakeServer(lambda asked: Said("")) as server:
+        backend = ServerBackend("fake", server.base_url)
+        assert Capability.FEATURES not in backend.capabilities
+        with pytest.raises(ServerError, match="offers no features; use a local model"):
+            backend.answer([query])
+        assert server.requests == []

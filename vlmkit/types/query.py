@@ -87,8 +87,10 @@ def layer_of(site: str) -> int | None:
 
 
 def _checked_sites(_: object, __: object, sites: tuple[str, ...]) -> None:
-    for site in sites:
+    for place, site in enumerate(sites):
         layer_of(site)
+        if site in sites[:place]:
+            raise SpecError(f"site {site!r} stands twice", hint="name it once")
 
 
 @frozen
@@ -103,7 +105,7 @@ class Encode:
     Args:
         images: The pictures, in the order shown.
         text: The user's words, without images and chat template.
-        at: The sites.
+        at: The sites, each once.
         pool: How the tokens become one vector: their mean, or the last of them.
         over: Which tokens: those of all images, or all others of the prompt, which the language model alone knows.
     """

@@ -205,10 +205,10 @@ class ServerBackend:
         self._url.cache_clear()
 
     def _check(self, queries: Sequence[Query]) -> None:
+        if any(isinstance(query, Encode) for query in queries):
+            raise ServerError(f"{self.base_url} offers no features", hint="use a local model")
         offers = self.offers
         for query in queries:
-            if isinstance(query, Encode):
-                raise ServerError(f"{self.base_url} offers no features", hint="use a local model")
             readout = query.readout if isinstance(query, Choose) else None
             if isinstance(readout, Likelihood) or (isinstance(readout, Letter) and not offers.logprobs):
                 raise ServerError(
