@@ -98,3 +98,15 @@ def test_attention_is_the_same_each_way():
     ]
     for dtype, *_, off in lines:
         assert float(off) < {"float32": 1e-5, "bfloat16": 5e-2}[dtype]
+
+
+def test_ways_to_predict_paths():
+    table = run("paths_table.py", "--labels", "12", "--images", "2").splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:4]] == ["`tree:descend=flat-by-level+flat`", "`tree+flat`"]
+    assert len(table) == 2 + 6 + 2
+
+
+def test_question_bank():
+    figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
+    assert figures["questions"] == 600
+    assert figures["processor_seconds"] >= 0

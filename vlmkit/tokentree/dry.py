@@ -20,7 +20,7 @@ from vlmkit.tokentree.packing import Packed, Row
 from vlmkit.tokentree.score import Question
 from vlmkit.tokentree.trunks import Trunk, Trunks
 from vlmkit.tokentree.work import Work, patches
-from vlmkit.types import Image
+from vlmkit.types import Capability, Image
 
 _ELSEWHERE = torch.device("meta")
 """Tensors there have a shape and a size and take no memory."""
@@ -43,6 +43,11 @@ class DryBackend(TokenTreeBackend):
         """Return the counterpart of a backend that can do without weights; copies of it share their model."""
         assert backend.sketch is not None
         return cls(cache(backend.sketch), backend.describe, backend.limits)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All but features: there is nothing that they could be read off."""
+        return frozenset(Capability) - {Capability.FEATURES}
 
     @property
     def family(self) -> Any:

@@ -232,9 +232,9 @@ class Trunks:
         """Return a row without branches that goes on from what is known."""
         past = known.pieces if known is not None else ()
         ends = [len(tokens)] * len(tokens)
-        return Row(owner, tokens, ends, positions, past, starts=self._starts(tokens))
+        return Row(owner, tokens, ends, positions, past, starts=self.starts(tokens))
 
-    def _starts(self, tokens: Sequence[int]) -> Sequence[int]:
+    def starts(self, tokens: Sequence[int]) -> Sequence[int]:
         """Return the first token that sees each token: its own, or the first of an image that sees ahead."""
         starts = list(range(len(tokens)))
         if self.family.images_see_ahead:
@@ -256,7 +256,7 @@ class Trunks:
                 elif picture.digest not in missing:
                     whole = self.pictures.whole(image, picture, alone=len(want.images) == 1)
                     missing[picture.digest] = whole, want.payer
-        for batch in _encoder_batches([picture for picture, _ in missing.values()]):
+        for batch in encoder_batches([picture for picture, _ in missing.values()]):
             for picture, features in zip(batch, self.family.encode(batch), strict=True):
                 found[picture.digest] = features
                 self.features.put(picture.digest, features)
@@ -281,7 +281,7 @@ def _text_positions(known: Trunk, length: int) -> torch.Tensor:
     return torch.cat([known.positions, fresh.expand(known.positions.shape[0], -1)], dim=1)
 
 
-def _encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
+def encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
     """Batch pictures of like shape, so that none is padded to another's size."""
     alike: dict[torch.Size, list[Picture]] = {}
     for picture in pictures:

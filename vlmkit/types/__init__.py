@@ -3,13 +3,13 @@
 Example -> Task -> Query -> Answer -> Prediction. All are frozen; none holds a model or a device.
 """
 
-from vlmkit.types.answer import Answer, Ballot, Failed, Outcome, Ranking, Text
+from vlmkit.types.answer import Answer, Ballot, Encoding, Failed, Outcome, Ranking, Text
 from vlmkit.types.capability import Capability
 from vlmkit.types.example import Example, ImageSource
 from vlmkit.types.image import Image
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.prediction import Prediction, Round
-from vlmkit.types.query import Choose, Generate, Query
+from vlmkit.types.query import Choose, Encode, Generate, Query
 from vlmkit.types.readout import Letter, Likelihood, Readout, Reply
 from vlmkit.types.task import Ask, Classify, Task
 from vlmkit.types.taxonomy import Taxonomy
@@ -22,6 +22,8 @@ __all__ = [
     "Capability",
     "Choose",
     "Classify",
+    "Encode",
+    "Encoding",
     "Example",
     "Failed",
     "Generate",
