@@ -23,14 +23,12 @@ WHAT = "prediction file"
 
 
 def run_records(directory: Path) -> Iterator[Record]:
-    """Read the records of a run, finished or not.
+    """Read the records of a run, finished or not; there are none before its first image is done.
 
     Raises:
-        RunDirectoryError: There is no run, or a line is no record.
+        RunDirectoryError: A line is no record.
     """
     lines = JsonLines(directory / PREDICTIONS)
-    if not lines.path.exists():
-        raise RunDirectoryError(f"{directory} holds no run", hint="give the directory that vlmkit run wrote")
     for number, line in enumerate(lines, start=1):
         try:
             yield from_json(line, Record)
@@ -77,7 +75,7 @@ def of_run(records: Iterable[Record], names: LevelNames) -> Iterator[Pair]:
         if not predicted and record.label is not None and record.label in labels:
             predicted = taxonomy.path_of(record.label)
         shown: Levels = names.path(predicted) if predicted in taxonomy else names.names_of(predicted, target)
-        yield record.id, names.path(target), shown
+        yield record.id, names.graded(target), shown
 
 
 def of_answers(path: Path, bank: Bank) -> Iterator[Pair]:
@@ -92,7 +90,8 @@ def of_answers(path: Path, bank: Bank) -> Iterator[Pair]:
         if image not in bank.places:
             raise line.wrong(f"{image!r} is no image of {bank.path}", hint="give the ids of the question file")
         sheet = bank.sheet(image)
-        yield image, sheet.graded, _by_letter(line, sheet) if "letters" in line.value else _path(line)
+        answers: Levels = _by_letter(line, sheet) if "letters" in line.value else _path(line)
+        yield image, sheet.graded, answers[: len(sheet.path)]
 
 
 def of_paths(path: Path, names: LevelNames) -> Iterator[Pair]:
@@ -108,7 +107,7 @@ def of_paths(path: Path, names: LevelNames) -> Iterator[Pair]:
         target: Levels
         if isinstance(line.value.get("target"), str):
             try:
-                target = names.path(names.taxonomy.path_of(line.text("target")))
+                target = names.graded(names.taxonomy.path_of(line.text("target")))
             except TaxonomyError as error:
                 raise line.wrong(error.message, hint=error.hint) from None
         else:
