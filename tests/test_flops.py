@@ -13,6 +13,7 @@ from vlmkit.measures.flops import TextShape, VisionShape, tournament_work
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import small_checkpoint
 from vlmkit.tokentree.dry import DryBackend
+from vlmkit.tokentree.work import patches
 from vlmkit.types import Choose, Generate, Image, Label, LabelSpace, Letter, Reply, Usage
 
 TOKENS = 48
@@ -51,7 +52,7 @@ def counted(run):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("name", ["tiny", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "gemma3"])
+@pytest.mark.parametrize("name", ["tiny", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "gemma3", "gemma4"])
 def test_text_formula_is_what_torch_counts(name, backend_of):
     model = backend_of(name).load().model
     model.set_attn_implementation("sdpa")
@@ -64,6 +65,43 @@ def test_text_formula_is_what_torch_counts(name, backend_of):
     assert shape.flops(TOKENS, TOKENS**2, TOKENS) == pytest.approx(found, rel=2e-3)
 
 
+def test_llama4_is_billed_for_the_experts_that_a_token_is_sent_to(backend_of):
+    model = backend_of("llama4").load().model
+    model.set_attn_implementation("sdpa")
+    model.language_model.set_attn_implementation("sdpa")
+    config = model.config.get_text_config()
+    ids = torch.arange(10, 10 + TOKENS)[None]
+    found = counted(lambda: model(input_ids=ids, use_cache=False))
+    # In transformers every token goes through every expert.
+    others = (config.num_local_experts - config.num_experts_per_tok) * len(config.moe_layers)
+    wasted = 2 * TOKENS * others * 3 * config.hidden_size * config.intermediate_size
+    shape = TextShape.of(config.to_dict())
+    assert shape.flops(TOKENS, TOKENS**2, TOKENS) == found - wasted
+
+
+def test_mllama_attends_to_visual_states_in_some_layers(backend_of):
+    model = backend_of("mllama").load().model
+    model.set_attn_implementation("sdpa")
+    text = model.model.language_model
+    ids, states = torch.arange(10, 10 + TOKENS)[None], torch.randn(1, 74, text.config.hidden_size)
+    seen = {"cross_attention_states": states, "cross_attention_mask": torch.zeros(1, 1, TOKENS, 74)}
+    found = counted(lambda: text(input_ids=ids, use_cache=False, **seen))
+    shape = TextShape.of(text.config.to_dict())
+    assert shape.flops(TOKENS, TOKENS**2, 0, seen=74 * TOKENS, states=74) == found
+
+
+@pytest.mark.parametrize("name", ["qwen3_vl", "gemma4", "llama4", "mllama"])
+def test_what_ends_with_the_attention_of_the_last_layer_saves_what_follows_there(name, backend_of):
+    model = backend_of(name).load().model
+    config = model.config.get_text_config()
+    last = (model.get_decoder().model if name == "llama4" else model.get_decoder()).layers[-1]
+    products = {path: module for path, module in last.named_modules() if isinstance(module, torch.nn.Linear)}
+    before = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    saved = sum(2 * module.weight.numel() for path, module in products.items() if path not in before)
+    shape = TextShape.of(config.to_dict())
+    assert shape.flops(5, 15, 1) - shape.flops(5, 15, 1, unfinished=3) == 3 * saved
+
+
 @pytest.mark.parametrize("name", ["tiny", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe"])
 def test_vision_formula_is_what_torch_counts(name, backend_of):
     dry, family = DryBackend.of(backend_of(name)), backend_of(name).load()
@@ -73,7 +111,7 @@ def test_vision_formula_is_what_torch_counts(name, backend_of):
     assert shape.flops(tiles, patches) == counted(lambda: family.encode([family.picture(image(), True)]))
 
 
-@pytest.mark.parametrize("name", ["qwen2_5_vl", "internvl", "llava_onevision", "gemma3"])
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "internvl", "llava_onevision", "gemma3", "gemma4"])
 def test_windows_and_projectors_are_what_the_vision_formula_leaves_out(name, backend_of):
     family = backend_of(name).load()
     dry = DryBackend.of(backend_of(name))
@@ -82,6 +120,20 @@ def test_windows_and_projectors_are_what_the_vision_formula_leaves_out(name, bac
     truth = counted(lambda: family.encode([family.picture(image(), True)]))
     # Of these small towers a projector is a large part.
     assert shape.flops(*dry.work.encoded[0]) == pytest.approx(truth, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["llama4", "mllama"])
+def test_vision_towers_of_tiles_are_what_torch_counts(name, backend_of):
+    family = backend_of(name).load()
+    tower = family.model.vision_model if name == "llama4" else family.model.model.vision_model
+    picture = family.picture(image(size=(96, 200)), True)
+    inputs = {key: value for key, value in picture.inputs.items() if key != "input_ids"}
+    inputs["pixel_values"] = inputs["pixel_values"].float()
+    shape = VisionShape.of(family.model.config.vision_config.to_dict())
+    tiles, each = patches(picture, family)
+    assert tiles > 1
+    # Llama 3.2 Vision makes the mask of its tiles by a product.
+    assert shape.flops(tiles, each) == pytest.approx(counted(lambda: tower(**inputs)), rel=3e-3)
 
 
 @pytest.mark.parametrize("name", [*TREES, *CROSSING])
@@ -130,7 +182,7 @@ def test_a_reply_reads_one_position_a_token(builder_dry):
 
 def test_what_is_not_known_has_no_formula():
     assert TextShape.of({"model_type": "qwen3_5_text", "hidden_size": 8, "num_attention_heads": 2}) is None
-    assert VisionShape.of({"model_type": "mllama_vision_model"}) is None
+    assert VisionShape.of({"model_type": "idefics3_vision"}) is None
 
 
 @given(st.integers(2, 5000), st.integers(2, 300), st.floats(1, 1e4), st.floats(0.1, 100))
