@@ -24,13 +24,25 @@ class Located:
 
     Args:
         model: What a backend is built from.
-        checkpoint: What transformers loads: a directory or a hub id.
+        checkpoint: What transformers loads: a directory or a hub id; None for a server and for what is no model.
         random: Whether the weights are random, so that a reply never ends by itself.
     """
 
     model: str
-    checkpoint: str
+    checkpoint: str | None
     random: bool = False
+
+    @property
+    def loadable(self) -> str:
+        """The checkpoint.
+
+        Raises:
+            ModelError: There is none behind the model.
+        """
+        if self.checkpoint is None:
+            name = self.model.partition(":")[0]
+            raise ModelError(f"adapter {name} has no checkpoint to compare with", hint="give a checkpoint directory")
+        return self.checkpoint
 
 
 def located(
@@ -47,7 +59,6 @@ def located(
 
     Raises:
         UnknownNameError: There is no such size.
-        ModelError: There is no checkpoint behind the model.
     """
     if model in RECIPES:
         directory = str(small_checkpoint(model, folder / model))
@@ -72,6 +83,5 @@ def located(
     given = dict(Spec.parse(model).options).get("model")
     # An adapter with a model of its own says where it lies.
     own = getattr(import_module(entry.target.partition(":")[0]), "CHECKPOINT", None)
-    if given is None and own is None:
-        raise ModelError(f"adapter {name} has no checkpoint to compare with", hint="give a checkpoint directory")
-    return Located(model, str(given or own))
+    found = given or own
+    return Located(model, None if found is None else str(found))
