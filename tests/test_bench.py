@@ -56,11 +56,24 @@ def test_table_of_the_embedded_model(vlmkit):
 
 def test_doubled_labels_and_a_plot(vlmkit_here, tmp_path):
     data = "glyphs:labels=1200,per_image=2,images=2"
-    arguments = ("--data", data, "--labels", "200,400", "--readout", "letter", "--plot", "plot.svg", "--json")
+    arguments = (
+        "--data",
+        data,
+        "--labels",
+        "200,400",
+        "--readout",
+        "letter",
+        "--sample",
+        "0",
+        "--plot",
+        "plot.svg",
+        "--json",
+    )
     result = vlmkit_here("bench", "speed", "random:qwen3-vl-1m", *QUICK, *arguments)
     assert result.returncode == 0, result.stderr
     half, whole = json.loads(result.stdout)["results"]
     seconds = [one["seconds_per_image"]["vlmkit"] for one in (half, whole)]
+    assert whole["ratios"] == {} and whole["dense"]["cost_over_ideal"] > 0
     assert half["doubling"] is None and whole["doubling"] == pytest.approx(seconds[1] / seconds[0])
     assert whole["questions_per_image"] > 1.9 * half["questions_per_image"]
     assert "<svg" in (tmp_path / "plot.svg").read_text(encoding="utf-8")

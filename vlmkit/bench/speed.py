@@ -38,7 +38,7 @@ class Amount:
         images: Images of each case that vlmkit answers, after one for warm-up.
         in_flight: Images that it works on at once: a block.
         batch: Questions that go through ``generate`` together on the batched side.
-        sample: Most questions, or labels of the loop, that a plain side answers in a block.
+        sample: Most questions, or labels of the loop, that a plain side answers in a block; 0 leaves those sides out.
     """
 
     images: int = 8
@@ -117,7 +117,7 @@ class Bench:
         checkpoint = Checkpoint(found.checkpoint, self.device, self.dtype)
         machine = Machine(checkpoint.torch_device, checkpoint.torch_dtype)
         plain = Plain(found.checkpoint, self.device, self.dtype)
-        sides = self._sides(plain, found, words)
+        sides = self._sides(plain, found, words) if self.amount.sample else None
         if not isinstance(backend, TokenTreeBackend):
             return Contest(BillMeter.of(backend), machine, sides, None, self.amount.in_flight)
         meter = TreeMeter.of(backend, machine)

@@ -77,10 +77,10 @@ def bench() -> None:
 )
 @click.option(
     "--sample",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=0),
     default=16,
     show_default=True,
-    help="Most questions that a plain side answers for each block of images; its time is scaled up.",
+    help="Most questions that a plain side answers for each block of images; its time is scaled up. 0: no plain sides.",
 )
 @click.option("--device", help="Device of all sides: cuda, cuda:1, cpu.")
 @click.option("--dtype", help="Precision of all sides: float32, bfloat16, float16.")
