@@ -90,6 +90,12 @@ def test_ones_own_pictures_flat_on_an_adapter_that_tells_less(vlmkit_here):
     assert one["dense"] is one["mfu"] is one["host_share"] is one["tokens"]["ideal"] is None
 
 
+def test_data_without_labels_is_refused(vlmkit_here, tmp_path):
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "alone.png")
+    result = vlmkit_here("bench", "speed", "--data", "alone.png", "--images", "1")
+    assert result.returncode == 2 and "no two labels" in result.stderr
+
+
 def test_what_has_no_checkpoint_is_timed_alone(vlmkit_here):
     arguments = ("--labels", "5", "--readout", "text", "--images", "2")
     result = vlmkit_here("bench", "speed", "scripted", *arguments)

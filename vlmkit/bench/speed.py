@@ -76,6 +76,8 @@ class Bench:
         """
         strategies = [self.builder.strategy(case.strategy) for case in cases]
         labels = self.data.labels
+        if len(labels) < 2:
+            raise DataError("the data has no two labels to choose between", hint="give data with targets")
         most = max(case.labels for case in cases)
         if most > len(labels):
             raise DataError(
