@@ -91,15 +91,17 @@ def test_mllama_attends_to_visual_states_in_some_layers(backend_of):
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "gemma4", "llama4", "mllama"])
-def test_what_ends_with_the_attention_of_the_last_layer_saves_what_follows_there(name, backend_of):
+def test_a_token_that_nothing_reads_needs_keys_and_values_alone_in_the_last_layer(name, backend_of):
     model = backend_of(name).load().model
     config = model.config.get_text_config()
     last = (model.get_decoder().model if name == "llama4" else model.get_decoder()).layers[-1]
     products = {path: module for path, module in last.named_modules() if isinstance(module, torch.nn.Linear)}
-    before = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-    saved = sum(2 * module.weight.numel() for path, module in products.items() if path not in before)
+    kept = ("self_attn.k_proj", "self_attn.v_proj")
+    saved = sum(2 * module.weight.numel() for path, module in products.items() if path not in kept)
+    attention = 4 * products["self_attn.q_proj"].out_features
     shape = TextShape.of(config.to_dict())
-    assert shape.flops(5, 15, 1) - shape.flops(5, 15, 1, unfinished=3) == 3 * saved
+    narrowed = shape.flops(5, 15, 1, unfinished=3, unfinished_pairs=6)
+    assert shape.flops(5, 15, 1) - narrowed == 3 * saved + 6 * attention
 
 
 @pytest.mark.parametrize("name", ["tiny", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe"])

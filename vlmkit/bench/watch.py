@@ -29,7 +29,7 @@ class TimedWork(Work):
     def reset(self) -> None:
         """Forget everything."""
         self.seconds, self.tokens, self.pairs, self.read = 0.0, 0, 0, 0
-        self.unfinished, self.seen, self.encoded = 0, 0, []
+        self.unfinished, self.unfinished_pairs, self.seen, self.encoded = 0, 0, 0, []
 
 
 class Watched:

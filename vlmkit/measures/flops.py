@@ -38,8 +38,8 @@ class Layer:
     """A decoder layer in multiply-adds.
 
     Args:
-        inputs: A token's queries, keys and values.
-        outputs: What becomes of a token once it has attended: output projection, feed-forward, router.
+        inputs: A token's keys and values, which others attend to.
+        outputs: All else that is computed of a token by itself: its queries, output projection, feed-forward, router.
         queries: Query heads times head size: a token's score for one key, and again its share of the value.
         state: The key and the value of a visual state, in a layer that attends to these alone; 0 in others.
     """
@@ -76,14 +76,25 @@ class TextShape:
             before = config["hidden_size"] * len(layers) * (config.get("hidden_size_per_layer_input") or 0)
         return cls(config["hidden_size"], config["vocab_size"], layers, before)
 
-    def flops(self, tokens: int, pairs: int, read: int, *, unfinished: int = 0, seen: int = 0, states: int = 0) -> int:
+    def flops(
+        self,
+        tokens: int,
+        pairs: int,
+        read: int,
+        *,
+        unfinished: int = 0,
+        unfinished_pairs: int = 0,
+        seen: int = 0,
+        states: int = 0,
+    ) -> int:
         """Return the FLOPs of forwards.
 
         Args:
             tokens: Tokens through the model.
             pairs: Pairs of a token and a key that it sees.
             read: Positions whose logits are computed.
-            unfinished: Tokens that end with the attention of the last layer: nothing reads what would follow.
+            unfinished: Tokens of which the last layer computes keys and values alone: nothing reads more.
+            unfinished_pairs: Those of ``pairs`` in which such a token sees a key.
             seen: Pairs of a token and a visual state that it sees.
             states: Visual states.
         """
@@ -94,6 +105,7 @@ class TextShape:
             tokens * per_token
             - unfinished * self.layers[-1].outputs
             + 2 * pairs * sum(attending)
+            - 2 * unfinished_pairs * self.layers[-1].queries
             + 2 * seen * sum(crossing)
             + states * sum(layer.state for layer in self.layers)
             + read * self.hidden * self.vocabulary
@@ -122,8 +134,7 @@ def _layers(config: Mapping[str, Any]) -> Sequence[Layer] | None:
         return [_layer(hidden, *attention, chosen, experts)] * count
     if kind == "mllama_text_model":
         plain = _layer(hidden, *attention, inner)
-        keys_and_values = 2 * hidden * kv_heads * size
-        crossing = evolve(plain, inputs=plain.inputs - keys_and_values, state=keys_and_values)
+        crossing = evolve(plain, inputs=0, state=plain.inputs)
         return [crossing if index in config["cross_attention_layers"] else plain for index in range(count)]
     if kind == "llama4_text":
         # One expert is shared by all tokens.
@@ -143,7 +154,7 @@ def _layer(hidden: int, queries: int, keys: int, feed_forward: int, experts: int
         feed_forward: Inner size of the feed-forward, summed over the experts that a token goes through.
         experts: Experts that a router chooses from; 0 without a router.
     """
-    return Layer(hidden * (queries + 2 * keys), hidden * (queries + 3 * feed_forward + experts), queries)
+    return Layer(hidden * 2 * keys, hidden * (2 * queries + 3 * feed_forward + experts), queries)
 
 
 def _gemma4_layer(config: Mapping[str, Any], index: int) -> Layer:
@@ -161,7 +172,7 @@ def _gemma4_layer(config: Mapping[str, Any], index: int) -> Layer:
         experts = config["num_experts"]
         inner += config["top_k_experts"] * config["moe_intermediate_size"]
     more = experts + 2 * (config.get("hidden_size_per_layer_input") or 0)
-    return Layer(hidden * (queries + made), hidden * (queries + 3 * inner + more), queries)
+    return Layer(hidden * made, hidden * (2 * queries + 3 * inner + more), queries)
 
 
 @frozen

@@ -20,7 +20,8 @@ class Work:
         tokens: Tokens through the language model.
         pairs: Pairs of a token and a key that it sees, windows left out of account; a number or an int64 tensor.
         read: Positions whose logits are read.
-        unfinished: Tokens of which the last layer computes attention alone, nothing behind it.
+        unfinished: Tokens of which the last layer computes keys and values alone.
+        unfinished_pairs: Those of ``pairs`` in which such a token sees a key; a number or an int64 tensor.
         seen: Pairs of a token and a visual state that it sees by cross-attention; plans leave them out.
         encoded: For each image through the vision tower, the number of its tiles and of the patches of each.
     """
@@ -29,6 +30,7 @@ class Work:
     pairs: int | torch.Tensor = 0
     read: int = 0
     unfinished: int = 0
+    unfinished_pairs: int | torch.Tensor = 0
     seen: int = 0
     encoded: list[tuple[int, int]] = field(factory=list)
 
@@ -36,10 +38,16 @@ class Work:
         """Return the matrix-multiply FLOPs of the language model and of the vision tower."""
         states = sum(tiles * vision.tokens(patches) for tiles, patches in self.encoded)
         shown = sum(vision.flops(*image) for image in self.encoded)
-        pairs = int(self.pairs)
-        return text.flops(
-            self.tokens, pairs, self.read, unfinished=self.unfinished, seen=self.seen, states=states
-        ), shown
+        done = text.flops(
+            self.tokens,
+            int(self.pairs),
+            self.read,
+            unfinished=self.unfinished,
+            unfinished_pairs=int(self.unfinished_pairs),
+            seen=self.seen,
+            states=states,
+        )
+        return done, shown
 
 
 def shapes(config: Any) -> tuple[TextShape | None, VisionShape | None]:
