@@ -9,10 +9,14 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vlmkit.local.budget import Budget, Limits
 from vlmkit.local.memory import Memory
+from vlmkit.tokentree.layout import KV
+from vlmkit.tokentree.packing import KEYS_A_TOKEN, Row
 
 MIB = 2**20
 GIB = 2**30
@@ -33,6 +37,21 @@ def test_a_memory_keeps_its_bounds_and_the_newest_entry(entries, budget, most):
         held = [known for known in sizes if memory.get(known) is not None]
         assert key in held and len(held) <= most
         assert sum(sizes[known] for known in held) <= budget or held == [key]
+
+
+@given(st.lists(st.tuples(st.integers(1, 1024), st.integers(0, 60_000)), min_size=1, max_size=30))
+def test_the_masks_of_one_forward_are_bounded_together(rows):
+    def row(length, seen):
+        past = KV({0: torch.empty(seen, 0)}, {0: torch.empty(seen, 0)})
+        return Row(0, range(length), [length] * length, torch.empty(1, length), (past,))
+
+    costs = [row(length, seen).cost for length, seen in rows]
+    assert all(cost >= length for cost, (length, _) in zip(costs, rows, strict=True))
+    tokens = Limits().tokens
+    for which in Budget(tokens).run(costs, list):
+        scores = sum(rows[index][0] * sum(rows[index]) for index in which)
+        # Each row is rounded down to whole tokens.
+        assert len(which) == 1 or scores <= (tokens + len(which)) * KEYS_A_TOKEN
 
 
 @pytest.fixture
