@@ -15,7 +15,9 @@ from vlmkit.cli.main import main
 from vlmkit.engine import Exchange
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder, Chain, PluginHost
+from vlmkit.testing.server import FakeServer, answered_by
 from vlmkit.types import Ballot, Choose, Image, Label
+from vlmkit_adapters.scripted import ScriptedBackend
 
 QUICK = ("--images", "1", "--in-flight", "1", "--sample", "1", "--batch", "2", "--device", "cpu")
 SIDES = {"generate", "generate_batched", "label_loop"}
@@ -94,6 +96,16 @@ def test_data_without_labels_is_refused(vlmkit_here, tmp_path):
     PIL.Image.new("RGB", (8, 8)).save(tmp_path / "alone.png")
     result = vlmkit_here("bench", "speed", "--data", "alone.png", "--images", "1")
     assert result.returncode == 2 and "no two labels" in result.stderr
+
+
+def test_a_server_is_timed_with_what_its_bills_say(vlmkit_here):
+    arguments = ("--labels", "30", "--readout", "text", "--images", "2", "--json")
+    with FakeServer(answer=answered_by(ScriptedBackend())) as server:
+        result = vlmkit_here("bench", "speed", f"openai:model=fake,base_url={server.base_url}", *arguments)
+    assert result.returncode == 0, result.stderr
+    (one,) = json.loads(result.stdout)["results"]
+    assert one["questions_per_image"] >= 3 and one["images_per_second"]["vlmkit"] > 0
+    assert one["ratios"] == {} and one["forwards_per_image"] is one["peak_memory_bytes"] is None
 
 
 def test_what_has_no_checkpoint_is_timed_alone(vlmkit_here):

@@ -20,6 +20,7 @@ from vlmkit.contracts import Backend, Dataset
 from vlmkit.engine import check_capabilities
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import DataError
+from vlmkit.forking import ForkingBackend
 from vlmkit.registry import Builder
 from vlmkit.testing.located import Located, located
 from vlmkit.testing.plain import Plain
@@ -114,11 +115,11 @@ class Bench:
         return examples
 
     def _contest(self, backend: Backend, found: Located, words: Sequence[str]) -> Contest:
-        if found.checkpoint is None:
+        if not isinstance(backend, TokenTreeBackend | ForkingBackend):  # its model runs elsewhere, or is none
             return Contest(BillMeter.of(backend), None, None, None, self.amount.in_flight)
-        checkpoint = Checkpoint(found.checkpoint, self.device, self.dtype)
+        checkpoint = Checkpoint(found.loadable, self.device, self.dtype)
         machine = Machine(checkpoint.torch_device, checkpoint.torch_dtype)
-        plain = Plain(found.checkpoint, self.device, self.dtype)
+        plain = Plain(found.loadable, self.device, self.dtype)
         sides = self._sides(plain, found, words) if self.amount.sample else None
         if not isinstance(backend, TokenTreeBackend):
             return Contest(BillMeter.of(backend), machine, sides, None, self.amount.in_flight)
