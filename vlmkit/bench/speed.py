@@ -22,7 +22,7 @@ from vlmkit.engine.models import build_backend
 from vlmkit.errors import DataError
 from vlmkit.forking import ForkingBackend
 from vlmkit.registry import Builder
-from vlmkit.testing.located import Located, located
+from vlmkit.testing.located import Located, resolved
 from vlmkit.testing.plain import Plain
 from vlmkit.tokentree import Checkpoint, TokenTreeBackend
 from vlmkit.types import Example
@@ -90,7 +90,7 @@ class Bench:
         with TemporaryDirectory() as folder:
             self.say(f"opening {model}")
             words = labels.names[:most]
-            found = located(model, self.builder, Path(folder), words=words, device=device)
+            found = resolved(model, self.builder, Path(folder), words=words, device=device)
             with closing(build_backend(found.model, self.builder, device=self.device, dtype=self.dtype)) as backend:
                 for strategy in strategies:
                     check_capabilities(strategy, backend)
@@ -117,9 +117,9 @@ class Bench:
     def _contest(self, backend: Backend, found: Located, words: Sequence[str]) -> Contest:
         if not isinstance(backend, TokenTreeBackend | ForkingBackend):  # its model runs elsewhere, or is none
             return Contest(BillMeter.of(backend), None, None, None, self.amount.in_flight)
-        checkpoint = Checkpoint(found.loadable, self.device, self.dtype)
+        checkpoint = Checkpoint(found.checkpoint, self.device, self.dtype)
         machine = Machine(checkpoint.torch_device, checkpoint.torch_dtype)
-        plain = Plain(found.loadable, self.device, self.dtype)
+        plain = Plain(found.checkpoint, self.device, self.dtype)
         sides = self._sides(plain, found, words) if self.amount.sample else None
         if not isinstance(backend, TokenTreeBackend):
             return Contest(BillMeter.of(backend), machine, sides, None, self.amount.in_flight)

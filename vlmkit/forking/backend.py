@@ -95,7 +95,7 @@ class ForkingBackend:
         if self._model is None:
             model = self.load()
             self._budget = Budget(self.limits.tokens)
-            self._openings = Memory(self.limits.trunk_bytes, self.limits.remembered)
+            self._openings = Memory(self.limits.trunk_bytes)
             self._budget.run([1], lambda _: model.continuation)  # the trial may be the first to lack memory
             self._model = model
         return self._model

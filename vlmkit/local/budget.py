@@ -27,14 +27,11 @@ class Limits:
         tokens: Most tokens of one language-model forward.
         trunk_bytes: Bytes for the keys and values, or other states, of trunks.
         feature_bytes: Bytes for visual features, where they are kept beside the trunks.
-        remembered: Most trunks, and most images with features, whatever their size: more than are ever at work at
-            once, so that the memory of a small model stops growing early in a run.
     """
 
     tokens: int = 16_384
     trunk_bytes: int = 2 * 2**30
     feature_bytes: int = 2**29
-    remembered: int = 512
 
 
 @define

@@ -27,11 +27,12 @@ class Memory(Generic[V]):
 
     Args:
         budget: Bytes.
-        most: Entries, however small.
+        most: Entries, however small: more than are ever at work at once, and few enough that the memory of a small
+            model stops growing early in a run.
     """
 
     budget: int
-    most: int
+    most: int = 512
     _entries: OrderedDict[Hashable, V] = field(factory=OrderedDict, init=False, repr=False)
     _held: int = field(default=0, init=False)
 

@@ -24,31 +24,39 @@ class Located:
 
     Args:
         model: What a backend is built from.
-        checkpoint: What transformers loads: a directory or a hub id; None for a server and for what is no model.
+        source: Where ``checkpoint`` lies; None for a server and for what is no model.
         random: Whether the weights are random, so that a reply never ends by itself.
     """
 
     model: str
-    checkpoint: str | None
+    source: str | None
     random: bool = False
 
     @property
-    def loadable(self) -> str:
-        """The checkpoint.
-
-        Raises:
-            ModelError: There is none behind the model.
-        """
-        if self.checkpoint is None:
-            name = self.model.partition(":")[0]
-            raise ModelError(f"adapter {name} has no checkpoint to compare with", hint="give a checkpoint directory")
-        return self.checkpoint
+    def checkpoint(self) -> str:
+        """What transformers loads, where there is something: a directory or a hub id."""
+        assert self.source is not None
+        return self.source
 
 
-def located(
+def located(model: str, builder: Builder, folder: Path) -> Located:
+    """Find the checkpoint of a model that must have one, or make it; as ``resolved``.
+
+    Raises:
+        UnknownNameError: There is no such size.
+        ModelError: There is no checkpoint behind the model.
+    """
+    found = resolved(model, builder, folder)
+    if found.source is None:
+        name = model.partition(":")[0]
+        raise ModelError(f"adapter {name} has no checkpoint to compare with", hint="give a checkpoint directory")
+    return found
+
+
+def resolved(
     model: str, builder: Builder, folder: Path, *, words: Sequence[str] = (), device: str | None = None
 ) -> Located:
-    """Find the checkpoint of a model, or make it.
+    """Find a model, and its checkpoint where it has one; make it where it is random.
 
     Args:
         model: A name of ``RECIPES``, ``random:`` and a name of ``SIZES``, else as for ``vlmkit run``.

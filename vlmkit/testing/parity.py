@@ -102,10 +102,9 @@ def measure(
     with TemporaryDirectory() as folder, _full_precision():
         images = [open_image(path) for path in write_pictures(Path(folder))]
         found = located(model, builder, Path(folder))
-        checkpoint = found.loadable
         backend = partial(build_backend, found.model, builder, device=device, dtype=dtype)
         backend().close()  # says better than transformers would what is wrong with the request
-        plain = Plain(checkpoint, device, dtype)
+        plain = Plain(found.checkpoint, device, dtype)
         asked = [
             (readout, situation, situation.questions(images, plain, READOUTS[readout]))
             for readout in READOUTS

@@ -79,8 +79,8 @@ class TokenTreeBackend:
             self._trunks = Trunks(
                 self._family,
                 Executor(self._family, Budget(self.limits.tokens)),
-                Memory(self.limits.trunk_bytes, self.limits.remembered),
-                Memory(self.limits.feature_bytes, self.limits.remembered),
+                Memory(self.limits.trunk_bytes),
+                Memory(self.limits.feature_bytes),
             )
         return self._trunks
 

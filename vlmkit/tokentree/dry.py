@@ -62,8 +62,8 @@ class DryBackend(TokenTreeBackend):
             self._trunks = Trunks(
                 family,
                 _DryExecutor(family, Budget(self.limits.tokens), self.work),
-                Memory(self.limits.trunk_bytes, self.limits.remembered),
-                Memory(self.limits.feature_bytes, self.limits.remembered),
+                Memory(self.limits.trunk_bytes),
+                Memory(self.limits.feature_bytes),
             )
         return self._trunks
 
