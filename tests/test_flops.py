@@ -12,9 +12,11 @@ from vlmkit.engine.models import build_backend
 from vlmkit.measures.flops import TextShape, VisionShape, tournament_work
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import small_checkpoint
+from vlmkit.testing.plain import Plain
 from vlmkit.tokentree.dry import DryBackend
 from vlmkit.tokentree.work import patches
 from vlmkit.types import Choose, Generate, Image, Label, LabelSpace, Letter, Reply, Usage
+from vlmkit_adapters.tiny import CHECKPOINT
 
 TOKENS = 48
 
@@ -28,18 +30,30 @@ def builder():
 
 
 @pytest.fixture(scope="module")
-def backend_of(builder, tmp_path_factory):
-    """Backends of small random models, made once, and of ``tiny``."""
+def checkpoint_of(tmp_path_factory):
+    """Directories of small random models, made once, and of ``tiny``."""
     folder = tmp_path_factory.mktemp("models")
 
     def make(name):
         if name == "tiny":
-            return build_backend(name, builder)
+            return str(CHECKPOINT)
         if not (folder / name).exists():
             small_checkpoint(name, folder / name)
-        return build_backend(str(folder / name), builder)
+        return str(folder / name)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def backend_of(builder, checkpoint_of):
+    """Backends of these models."""
+    return lambda name: build_backend(checkpoint_of(name), builder)
+
+
+@pytest.fixture(scope="module")
+def plain_of(checkpoint_of):
+    """These models as transformers loads them, with its own attention."""
+    return lambda name: Plain(checkpoint_of(name)).model
 
 
 def image(seed=0, size=(96, 128)):
@@ -53,9 +67,8 @@ def counted(run):
 
 
 @pytest.mark.parametrize("name", ["tiny", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "gemma3", "gemma4"])
-def test_text_formula_is_what_torch_counts(name, backend_of):
-    model = backend_of(name).load().model
-    model.set_attn_implementation("sdpa")
+def test_text_formula_is_what_torch_counts(name, plain_of):
+    model = plain_of(name)
     if name == "qwen3_vl_moe":
         model.set_experts_implementation("eager")  # the counter knows no grouped products
     shape = TextShape.of(model.config.get_text_config().to_dict())
@@ -65,10 +78,8 @@ def test_text_formula_is_what_torch_counts(name, backend_of):
     assert shape.flops(TOKENS, TOKENS**2, TOKENS) == pytest.approx(found, rel=2e-3)
 
 
-def test_llama4_is_billed_for_the_experts_that_a_token_is_sent_to(backend_of):
-    model = backend_of("llama4").load().model
-    model.set_attn_implementation("sdpa")
-    model.language_model.set_attn_implementation("sdpa")
+def test_llama4_is_billed_for_the_experts_that_a_token_is_sent_to(plain_of):
+    model = plain_of("llama4")
     config = model.config.get_text_config()
     ids = torch.arange(10, 10 + TOKENS)[None]
     found = counted(lambda: model(input_ids=ids, use_cache=False))
@@ -79,10 +90,8 @@ def test_llama4_is_billed_for_the_experts_that_a_token_is_sent_to(backend_of):
     assert shape.flops(TOKENS, TOKENS**2, TOKENS) == found - wasted
 
 
-def test_mllama_attends_to_visual_states_in_some_layers(backend_of):
-    model = backend_of("mllama").load().model
-    model.set_attn_implementation("sdpa")
-    text = model.model.language_model
+def test_mllama_attends_to_visual_states_in_some_layers(plain_of):
+    text = plain_of("mllama").model.language_model
     ids, states = torch.arange(10, 10 + TOKENS)[None], torch.randn(1, 74, text.config.hidden_size)
     seen = {"cross_attention_states": states, "cross_attention_mask": torch.zeros(1, 1, TOKENS, 74)}
     found = counted(lambda: text(input_ids=ids, use_cache=False, **seen))
@@ -91,8 +100,8 @@ def test_mllama_attends_to_visual_states_in_some_layers(backend_of):
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "gemma4", "llama4", "mllama"])
-def test_a_token_that_nothing_reads_needs_keys_and_values_alone_in_the_last_layer(name, backend_of):
-    model = backend_of(name).load().model
+def test_a_token_that_nothing_reads_needs_keys_and_values_alone_in_the_last_layer(name, plain_of):
+    model = plain_of(name)
     config = model.config.get_text_config()
     last = (model.get_decoder().model if name == "llama4" else model.get_decoder()).layers[-1]
     products = {path: module for path, module in last.named_modules() if isinstance(module, torch.nn.Linear)}
