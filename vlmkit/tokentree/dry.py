@@ -112,9 +112,7 @@ class _DryExecutor(Executor):
         def step(which: range) -> None:
             batch = rows[which.start : which.stop]
             for row in batch:
-                self.work.tokens += len(row)
-                self.work.pairs += sum(end - start for start, end in zip(row.starts, row.ends, strict=True))
-                self.work.pairs += len(row) * sum(map(len, row.past))
+                self.work.add_row(row)
             if capture:  # what else is consumed are scores, which nobody knows
                 packed = _unfilled(batch, self.family.kv_bytes)
                 consume(which, packed, torch.empty(len(packed.ids), 0))
