@@ -64,6 +64,11 @@ class Family(Protocol):
         ...
 
     @property
+    def vocabulary(self) -> int:
+        """How many logits a position has."""
+        ...
+
+    @property
     def kv_bytes(self) -> int:
         """Bytes that the keys and values of one token take, all layers together."""
         ...
