@@ -1,8 +1,10 @@
-"""Parity, a short benchmark and the tests that need CUDA, on one device, into a dated report: ``make gpu``.
+"""Everything that needs a GPU, in one run of under ten minutes, into a dated report: ``make gpu``.
 
     python benchmarks/gpu.py --device cuda
 
-Without a CUDA device it says so and succeeds. ``--device cpu`` goes the very same way, slowly.
+Without a CUDA device it says so and succeeds. ``--device cpu --quick`` goes the very same way with next to no labels.
+Each part is a command in a process of its own, with its share of the time: one that fails or takes too long is noted
+and costs none of the others. A new measurement is one more ``Part``.
 """
 
 from __future__ import annotations
@@ -10,101 +12,186 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import torch
-from dci_vs_generate import compare, report
+from attrs import frozen
 
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.testing.models import SIZES, sized_checkpoint
-from vlmkit.testing.parity import TOLERANCES, measure, model_names
-from vlmkit.testing.parity_page import setting, summary, tables
-from vlmkit_adapters.tiny import CHECKPOINT
+from vlmkit.testing.located import located
+from vlmkit.testing.models import SIZES
+from vlmkit.testing.parity_page import setting
 from vlmkit_glyphs.names import LEAVES
 
 ROOT = Path(__file__).parents[1]
 
 
-def parity(models: Sequence[str], device: str, dtype: str) -> tuple[bool, str]:
-    """Return whether every model keeps the tolerance, and the section that shows it."""
-    builder = Builder(PluginHost.load().registry)
-    found = []
-    for model in models:
-        click.echo(f"comparing {model} in {dtype}", err=True)
-        found += measure(model, builder, device=device, dtype=dtype, tolerance=TOLERANCES[dtype])
-    shown = [f"### {each.readout}\n\n{each.markdown}" for each in tables(found)]
-    text = "\n\n".join([f"## Parity in {dtype}", summary(found, dtype, TOLERANCES[dtype]), *shown])
-    return all(one.within for one in found), text
+@frozen
+class Part:
+    """One measurement.
+
+    Args:
+        name: How the command line calls it.
+        title: What it shows.
+        seconds: Most seconds that it may take.
+        command: Arguments of ``python -m``.
+    """
+
+    name: str
+    title: str
+    seconds: int
+    command: tuple[str, ...]
 
 
-def benchmark(size: str, device: str, labels: int, images: int, in_flight: int) -> str:
-    """Return the section on DCI against generate, on the embedded model and on a random one of that size."""
-    dtype = "bfloat16"
-    asked = {"labels": labels, "images": images, "in_flight": in_flight, "device": device, "dtype": dtype}
-    figures = report({dtype: compare(str(CHECKPOINT), **asked)})
-    with tempfile.TemporaryDirectory() as folder:
-        click.echo(f"drawing a model of size {size}", err=True)
-        words = [word for name in LEAVES for word in (name, f" {name}")]
-        model = str(sized_checkpoint(size, Path(folder), words=words, device=device))
-        # A random model never ends its reply; a label has 3 tokens and an end.
-        random = compare(model, **asked, max_tokens=4)
-    return (
-        f"## DCI against generate in {dtype}\n\nThe embedded model:\n\n```\n{figures}\n```\n\n"
-        f"{size} with random weights, replies of 4 tokens. Its choices mean nothing:\n\n"
-        f"```\n{report({dtype: random})}\n```"
-    )
+@frozen
+class Scale:
+    """How much is measured.
+
+    Args:
+        labels: Labels in groups of 20.
+        images: Images of that, after one for warm-up.
+        in_flight: Images that vlmkit works on at once.
+        many: Options of ``vlmkit bench speed`` that choose many labels.
+        strategies: Strategies on many labels.
+        families: Models of which parity is shown in small; none for all.
+    """
+
+    labels: int
+    images: int
+    in_flight: int
+    many: tuple[str, ...]
+    strategies: tuple[str, ...]
+    families: tuple[str, ...] = ()
 
 
-def tests() -> tuple[bool, str]:
-    """Run the tests that need CUDA; return whether none failed, and what pytest says."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "cuda", str(ROOT / "tests" / "test_cuda.py")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    last = done.stdout.strip().splitlines()[-1]
-    return done.returncode == 0, f"## Tests that need CUDA\n\n`{last}`"
+FULL = Scale(
+    1000, 32, 16, ("--data", "glyphs:labels=21000,per_image=2", "--labels", "21000"), ("dci:group_size=20", "flat")
+)
+QUICK = Scale(25, 1, 1, ("--labels", "40"), ("dci:group_size=20",), ("internvl",))
+
+
+def parts(drawn: str, device: str, scale: Scale) -> Iterator[Part]:
+    """Yield the measurements on a random model that lies in a directory, the most telling first."""
+    model, on = f"random:{drawn}", ("--device", device)
+    fast = ("vlmkit", "bench", "speed", model, *on, "--dtype", "bfloat16")
+    amount = ("--images", str(scale.images), "--in-flight", str(scale.in_flight), "--sample", "8")
+    groups = ("--labels", str(scale.labels), "--group-size", "20", "--readout", "letter,likelihood")
+    yield Part("speed", f"{scale.labels:,} labels in groups of 20", 120, (*fast, *groups, *amount))
+    same = ("vlmkit", "parity", *on, "--dtype")
+    small = ("float32", "bfloat16")
+    yield Part("parity", "bfloat16 against plain float32", 90, (*same, small[1], "--plain-dtype", small[0], model))
+    few = ("--readout", "likelihood", "--images", "1", "--in-flight", "1", "--sample", "1", "--batch", "1")
+    for strategy in scale.strategies:
+        name = strategy.partition(":")[0]
+        yield Part(f"many-{name}", f"Many labels, {name}", 75, (*fast, "--strategy", strategy, *scale.many, *few))
+    for dtype in small:
+        yield Part(f"parity-{dtype}", f"Parity of all families in {dtype}", 75, (*same, dtype, *scale.families))
+    tests = str(ROOT / "tests" / "test_cuda.py")
+    yield Part("tests", "Tests that need CUDA", 45, ("pytest", "-q", "-n", "0", "-m", "cuda", tests))
+
+
+@frozen
+class Outcome:
+    """What came of a part.
+
+    Args:
+        part: The part.
+        verdict: "fine", or what went wrong.
+        seconds: What it took.
+        said: What it printed.
+    """
+
+    part: Part
+    verdict: str
+    seconds: float
+    said: str
+
+    @property
+    def section(self) -> str:
+        """A section of the report."""
+        command = " ".join(argument.replace(f"{ROOT}/", "") for argument in self.part.command)
+        return f"## {self.part.title}\n\n```console\n$ {command}\n{self.said}\n```"
+
+
+def run(part: Part) -> Outcome:
+    """Run a part, at most for its time."""
+    started = time.perf_counter()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *part.command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            timeout=part.seconds,
+            check=False,
+        )
+        # pytest says 5 where every test was left out.
+        verdict, said = "fine" if done.returncode in (0, 5) else f"exit code {done.returncode}", done.stdout
+    except subprocess.TimeoutExpired as error:
+        verdict, said = f"not done in {part.seconds} s", _text(error.stdout)
+    return Outcome(part, verdict, time.perf_counter() - started, said.strip())
+
+
+def _text(output: bytes | str | None) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
+
+
+def report(outcomes: Sequence[Outcome], device: str, command: str) -> str:
+    """Return the page: where it was measured, what became of every part, and what each printed."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    rows = [f"| {one.part.title} | {one.seconds:.0f} | {one.part.seconds} | {one.verdict} |" for one in outcomes]
+    head = [
+        f"# {name}",
+        f"`{command}`, {sum(one.seconds for one in outcomes):.0f} s.",
+        f"{setting(device)}.",
+        "Models are random: their choices mean nothing, their speed and their rounding do.",
+        "\n".join(["| part | seconds | at most | outcome |", "|---|--:|--:|---|", *rows]),
+    ]
+    return "\n\n".join([*head, *(one.section for one in outcomes)]) + "\n"
 
 
 @click.command()
-@click.argument("models", nargs=-1)
 @click.option("--device", default="cuda", show_default=True, help="cuda, cuda:1, cpu.")
-@click.option(
-    "--dtype", multiple=True, default=("float32", "bfloat16"), show_default=True, help="Precisions of parity."
-)
-@click.option("--size", type=click.Choice(list(SIZES)), default="qwen3-vl-4b", show_default=True, help="Random model.")
-@click.option("--labels", default=1000, show_default=True, help="Labels of the benchmark.")
-@click.option("--images", default=4, show_default=True, help="Images of the benchmark, after one block for warm-up.")
-@click.option("--in-flight", default=4, show_default=True, help="Images that vlmkit works on at a time: a block.")
+@click.option("--size", type=click.Choice(list(SIZES)), help="Random model.  [default: qwen3-vl-8b]")
+@click.option("--quick", is_flag=True, help="Few labels and, by default, the smallest model: does the script work?")
+@click.option("--part", "names", multiple=True, help="Only these parts.  [default: all]")
 @click.option("--output", type=click.Path(path_type=Path), default=ROOT / "docs" / "measurements", help="Folder.")
-def main(
-    models: Sequence[str],
-    device: str,
-    dtype: Sequence[str],
-    size: str,
-    labels: int,
-    images: int,
-    in_flight: int,
-    output: Path,
-) -> None:
-    """Measure on a device and write a report; MODELS as for vlmkit parity, by default all."""
+def main(device: str, size: str | None, quick: bool, names: Sequence[str], output: Path) -> None:
+    """Measure on a device and write a report."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         click.echo("no CUDA device here: nothing measured")
         return
-    started = time.perf_counter()
-    compared = [parity(models or model_names(), device, one) for one in dtype]
-    timed = benchmark(size, device, labels, images, in_flight)
-    passed, said = tests()
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    page = output / f"{date.today()}-{re.sub('[^a-z0-9]+', '-', name.lower())}.md"
-    command = " ".join(["python", "benchmarks/gpu.py", *sys.argv[1:]])
-    head = f"# {name}\n\n`{command}`, {time.perf_counter() - started:.0f} s.\n\n{setting(device)}."
+    size = size or ("qwen3-vl-1m" if quick else "qwen3-vl-8b")
+    with TemporaryDirectory() as folder:
+        chosen = list(parts(f"{folder}/{size}", device, QUICK if quick else FULL))
+        known = [part.name for part in chosen]
+        if unknown := set(names).difference(known):
+            raise click.UsageError(f"no part {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        click.echo(f"drawing {size}", err=True)
+        # "and" stands between the leaves of a picture with two.
+        located(
+            f"random:{size}", Builder(PluginHost.load().registry), Path(folder), words=[*LEAVES, "and"], device=device
+        )
+        torch.cuda.empty_cache()  # does nothing where there is no CUDA
+        outcomes = []
+        for part in chosen:
+            if not names or part.name in names:
+                click.echo(f"{part.title}, at most {part.seconds} s", err=True)
+                outcomes.append(run(part))
+    page = report(outcomes, device, " ".join(["python", "benchmarks/gpu.py", *sys.argv[1:]]))
+    page = page.replace(f"{folder}/", "")
     output.mkdir(parents=True, exist_ok=True)
-    page.write_text("\n\n".join([head, *(text for _, text in compared), timed, said]) + "\n", encoding="utf-8")
-    click.echo(f"written: {page}")
-    if not (passed and all(sound for sound, _ in compared)):
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    path = output / f"{date.today()}-{re.sub('[^a-z0-9]+', '-', name.lower())}.md"
+    path.write_text(page, encoding="utf-8")
+    click.echo(f"written: {path}")
+    if any(one.verdict != "fine" for one in outcomes):
         sys.exit(1)
 
 

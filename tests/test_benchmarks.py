@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -36,14 +39,51 @@ def test_tiny_curve():
     ]
 
 
-def test_gpu_report_goes_the_same_way_on_the_cpu(tmp_path):
-    scale = ("--dtype", "float32", "--size", "qwen3-vl-1m", "--labels", "25", "--images", "1", "--in-flight", "1")
-    run("gpu.py", "internvl", "--device", "cpu", *scale, "--output", str(tmp_path))
-    (page,) = tmp_path.glob("*-cpu.md")
+def gpu_report(folder: Path, *options: str) -> tuple[str, list[str]]:
+    """Return the report of a quick run on the CPU, and what became of each part."""
+    run("gpu.py", "--device", "cpu", "--quick", *options, "--output", str(folder))
+    (page,) = folder.glob("*-cpu.md")
     report = page.read_text(encoding="utf-8")
-    for wanted in ("all within 0.0001 nats", "| internvl |", "questions", "skipped in", "transformers"):
+    table = report.partition("|---|")[2].partition("\n\n")[0].splitlines()[1:]
+    return report, [line.split("|")[4].strip() for line in table]
+
+
+def test_gpu_report_goes_the_same_way_on_the_cpu(tmp_path):
+    report, outcomes = gpu_report(tmp_path, "--part", "speed", "--part", "tests")
+    assert outcomes == ["fine", "fine"]
+    for wanted in ("times as fast as generate", "share of peak FLOP/s", "host's share", "skipped in", "transformers"):
         assert wanted in report
-    assert report.count("ratio") == 2
+    assert "random:qwen3-vl-1m" in report and "random:/" not in report
+
+
+@pytest.mark.slow
+def test_gpu_report_has_every_part(tmp_path):
+    report, outcomes = gpu_report(tmp_path)
+    assert outcomes == ["fine"] * 6
+    for wanted in ("all within 0.0001 nats", "all within 1.25 nats", "internvl", "skipped in"):
+        assert wanted in report
+
+
+def test_gpu_report_says_what_a_part_came_to(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    gpu = importlib.import_module("gpu")
+    slow = gpu.run(
+        gpu.Part("slow", "Slow", 1, ("timeit", "-n", "1", "import time; print('begun', flush=True); time.sleep(9)"))
+    )
+    wrong = gpu.run(gpu.Part("wrong", "Wrong", 20, ("vlmkit", "parity", "--dtype", "int3")))
+    assert (slow.verdict, slow.said) == ("not done in 1 s", "begun")
+    assert wrong.verdict == "exit code 2" and "unknown dtype" in wrong.said
+    page = gpu.report([slow, wrong], "cpu", "python benchmarks/gpu.py")
+    assert "| Slow | 1 | 1 | not done in 1 s |" in page and str(BENCHMARKS.parent) not in page
+
+
+def test_gpu_parts_take_under_ten_minutes_together(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    gpu = importlib.import_module("gpu")
+    parts = list(gpu.parts("qwen3-vl-8b", "cuda", gpu.FULL))
+    # The rest is for drawing the model.
+    assert sum(part.seconds for part in parts) <= 555
+    assert len({part.name for part in parts}) == len(parts)
 
 
 def test_gpu_without_a_device_says_so_and_succeeds():
@@ -58,3 +98,15 @@ def test_attention_is_the_same_each_way():
     ]
     for dtype, *_, off in lines:
         assert float(off) < {"float32": 1e-5, "bfloat16": 5e-2}[dtype]
+
+
+def test_ways_to_predict_paths():
+    table = run("paths_table.py", "--labels", "12", "--images", "2").splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:4]] == ["`tree:descend=flat-by-level+flat`", "`tree+flat`"]
+    assert len(table) == 2 + 6 + 2
+
+
+def test_question_bank():
+    figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
+    assert figures["questions"] == 600
+    assert figures["processor_seconds"] >= 0

@@ -27,12 +27,18 @@ VARIED = [
     "flat:readout=letter",
     "flat:readout=text,allow_none=true",
     "vote:aggregator=winners+dci:policy=paper,group_size=4",
+    "tree:descend=beam,beam=3,stop_below=0.4",
+    "tree:descend=full,stop_below=0.3+flat:allow_none=true",
+    "tree:descend=bottom-up+dci:policy=june-2026,group_size=3",
+    "tree:descend=leaf-conditioned+flat:readout=text,allow_none=true",
+    "tree:descend=flat-by-level+dci:policy=paper,group_size=3",
+    "vote+tree",
 ]
 
 
 @pytest.mark.parametrize("spec", [*SINGLE, *WRAPPED, *VARIED])
 def test_registered_strategies_keep_the_contract(spec):
-    check_strategy(BUILDER.strategy(spec), free_questions=True)
+    check_strategy(BUILDER.strategy(spec), free_questions=True, taxonomy="tree" in spec)
 
 
 @pytest.mark.parametrize("entry", registered("aggregator"), ids=lambda entry: entry.name)

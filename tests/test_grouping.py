@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmkit import Classify, Image, Label
-from vlmkit.errors import DataError
+from vlmkit import Classify, Image, Label, Taxonomy
+from vlmkit.errors import DataError, TaxonomyError
 from vlmkit_strategies.dci import DCI
 from vlmkit_strategies.grouping import Similarity, partition
 
@@ -39,12 +39,13 @@ def similarities(draw: st.DrawFn) -> Similarity:
 @given(
     similarity=similarities(),
     size=st.integers(2, 9),
-    grouping=st.sampled_from(["random", "list", "most-similar", "least-similar"]),
+    grouping=st.sampled_from(["random", "list", "most-similar", "least-similar", "taxonomy"]),
     rng=st.randoms(use_true_random=False),
 )
 def test_every_label_is_in_one_group_and_all_groups_but_the_last_are_full(similarity, size, grouping, rng) -> None:
     labels = [Label(name) for name in similarity.position]
-    groups = partition(labels, size, grouping=grouping, rng=rng, similarity=similarity)
+    taxonomy = Taxonomy((f"family {len(label.name) % 2}", label.name) for label in labels)
+    groups = partition(labels, size, grouping=grouping, rng=rng, similarity=similarity, taxonomy=taxonomy)
     assert sorted(label.name for group in groups for label in group) == sorted(similarity.position)
     assert all(len(group) == size for group in groups[:-1])
     assert 1 <= len(groups[-1]) <= size
@@ -56,6 +57,18 @@ FAMILIES = ["cat", "oak", "tiger", "elm", "lion", "ash"]
 def family_matrix() -> np.ndarray:
     tree = np.array(["oak elm ash".find(name) >= 0 for name in FAMILIES])
     return (tree[:, None] == tree[None, :]).astype(float)
+
+
+def test_kin_meet_in_a_group() -> None:
+    taxonomy = Taxonomy(("tree" if name in "oak elm ash" else "cats", name) for name in FAMILIES)
+    dci = DCI(group_size=3, grouping="taxonomy")
+    queries = next(dci.solve(Classify(images=(PICTURE,), labels=FAMILIES, taxonomy=taxonomy)))
+    assert [[option.name for option in query.options] for query in queries] == [
+        ["cat", "tiger", "lion"],
+        ["oak", "elm", "ash"],
+    ]
+    with pytest.raises(TaxonomyError, match="grouping=taxonomy needs a taxonomy"):
+        first_groups(dci, FAMILIES)
 
 
 @pytest.fixture(params=["npz", "csv"])

@@ -8,7 +8,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vlmkit.contracts import Aggregator, Backend, Concurrent, Dataset, ServesModels, Solving, Strategy
+from vlmkit.contracts import (
+    Aggregator,
+    Backend,
+    Concurrent,
+    Dataset,
+    OffersTaxonomy,
+    Prepares,
+    ServesModels,
+    Solving,
+    Strategy,
+)
 from vlmkit.prompts import Prompt
 from vlmkit.registry.hooks import hookimpl
 from vlmkit.together import together
@@ -19,6 +29,8 @@ from vlmkit.types import (
     Capability,
     Choose,
     Classify,
+    Encode,
+    Encoding,
     Example,
     Failed,
     Generate,
@@ -35,6 +47,7 @@ from vlmkit.types import (
     Reply,
     Round,
     Task,
+    Taxonomy,
     Text,
     Tokens,
     Usage,
@@ -58,6 +71,8 @@ __all__ = [
     "Classify",
     "Concurrent",
     "Dataset",
+    "Encode",
+    "Encoding",
     "Engine",
     "Example",
     "Failed",
@@ -67,9 +82,11 @@ __all__ = [
     "LabelSpace",
     "Letter",
     "Likelihood",
+    "OffersTaxonomy",
     "Outcome",
     "Pipeline",
     "Prediction",
+    "Prepares",
     "Prompt",
     "Query",
     "Ranking",
@@ -81,6 +98,7 @@ __all__ = [
     "Solving",
     "Strategy",
     "Task",
+    "Taxonomy",
     "Text",
     "Tokens",
     "Usage",

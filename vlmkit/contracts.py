@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from vlmkit.types import Answer, Ballot, Capability, Example, LabelSpace, Prediction, Query, Ranking, Task
+from vlmkit.types import (
+    Answer,
+    Ballot,
+    Capability,
+    Example,
+    Image,
+    LabelSpace,
+    Prediction,
+    Query,
+    Ranking,
+    Task,
+    Taxonomy,
+)
 
 Solving = Generator[Sequence[Query], Sequence[Any], Prediction]
 """A strategy at work on one task: yields queries, receives their answers in the same order, returns a prediction.
@@ -77,6 +89,18 @@ class Concurrent(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """What a backend has that can get images ready before it is asked about them, while it answers about others."""
+
+    def prepare(self, images: Sequence[Image]) -> None:
+        """Get the images of one example ready, if there is room; called from several threads.
+
+        It may do nothing, and raises nothing: what is wrong with an image shows when it is asked about.
+        """
+        ...
+
+
+@runtime_checkable
 class ServesModels(Protocol):
     """What a backend has behind which several models may stand, as on a server; ``vlmkit doctor`` names them."""
 
@@ -109,3 +133,13 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Example]: ...
+
+
+@runtime_checkable
+class OffersTaxonomy(Protocol):
+    """What a data set has whose labels may be leaves of a tree."""
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The tree, whose leaves' labels are the data set's labels; None where its options give none."""
+        ...

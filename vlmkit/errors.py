@@ -5,6 +5,7 @@ VlmkitError
 │   ├── SpecError             a spec such as ``dci:group_size=20`` cannot be read or built
 │   ├── UnknownNameError      nothing of that name is registered
 │   ├── LabelError            a label list breaks the rules of a label space
+│   ├── TaxonomyError         a taxonomy is no tree, or does not fit the labels
 │   ├── PromptError           a prompt file is not a usable template
 │   ├── DataError             a data set, folder or manifest cannot be used
 │   ├── ModelError            a model cannot be loaded
@@ -62,6 +63,10 @@ class UnknownNameError(UserError):
 
 class LabelError(UserError):
     """A label list breaks the rules of a label space."""
+
+
+class TaxonomyError(UserError):
+    """A taxonomy is no tree, its file cannot be read, or it does not fit the labels."""
 
 
 class PromptError(UserError):

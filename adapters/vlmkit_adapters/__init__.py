@@ -70,6 +70,6 @@ def vlmkit_register(registry: Registry) -> None:
         "scripted",
         "vlmkit_adapters.scripted:ScriptedBackend",
         summary="Deterministic fake with settable accuracy, order bias, None and invalid rates",
-        capabilities=Capability,
+        capabilities=frozenset(Capability) - {Capability.FEATURES},
         branching="none",
     )

@@ -7,7 +7,6 @@ tokens lose the padding and gain a newline after every row; images beside others
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -34,12 +33,11 @@ class LlavaFamily(HuggingFaceFamily):
 
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
-        """Run the vision tower over all tiles of one picture after the other."""
-        return [Features(self._encoded(picture).pooler_output[0]) for picture in pictures]
-
-    def _encoded(self, picture: Picture) -> Any:
-        inputs = {key: tensor.to(self.device) for key, tensor in picture.inputs.items()}
-        return self.model.model.get_image_features(**inputs)
+        """Run the vision tower and projector over all tiles of all pictures at once."""
+        inputs = {
+            key: torch.cat([picture.inputs[key] for picture in pictures]).to(self.device) for key in pictures[0].inputs
+        }
+        return [Features(embeds) for embeds in self.model.model.get_image_features(**inputs).pooler_output]
 
 
 llava = open_family(LlavaFamily)

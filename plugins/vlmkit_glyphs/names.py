@@ -117,6 +117,10 @@ LEVELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """The names of every level and facet, by the attribute of ``Glyph`` that gives them."""
 
 
+RANKS = ("shape family", "shape", "textured shape", "glyph")
+"""What the levels of a path are called."""
+
+
 def path(leaf: str) -> tuple[str, ...]:
     """Return the way down to a leaf: shape family, shape, textured shape, leaf.
 

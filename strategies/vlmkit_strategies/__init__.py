@@ -21,6 +21,12 @@ def vlmkit_register(registry: Registry) -> None:
         summary="Asks under several orders of the labels and aggregates the answers",
         wraps=True,
     )
+    registry.strategy(
+        "tree",
+        "vlmkit_strategies.tree:Tree",
+        summary="Goes down a taxonomy, one choice among siblings after the other",
+        wraps=True,
+    )
     aggregators = "vlmkit_strategies.aggregators"
     registry.aggregator(
         "winners", f"{aggregators}.winners:Winners", summary="The choice of each ballot, in their order", source=_DCI

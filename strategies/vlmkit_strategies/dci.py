@@ -158,7 +158,12 @@ class DCI:
         trace: tuple[Round, ...] = ()
         while len(labels) > self.group_size:
             groups = partition(
-                labels, self.group_size, grouping=self.grouping, rng=rng, similarity=self._read_similarity
+                labels,
+                self.group_size,
+                grouping=self.grouping,
+                rng=rng,
+                similarity=self._read_similarity,
+                taxonomy=task.taxonomy,
             )
             unasked = groups.pop() if len(groups[-1]) == 1 and not self.allow_none else ()
             ballots = yield [task.choose(group, readout=self.readout, allow_none=self.allow_none) for group in groups]

@@ -17,10 +17,10 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from vlmkit import Label
-from vlmkit.errors import DataError
+from vlmkit import Label, Taxonomy
+from vlmkit.errors import DataError, TaxonomyError
 
-Grouping = Literal["random", "list", "most-similar", "least-similar"]
+Grouping = Literal["random", "list", "most-similar", "least-similar", "taxonomy"]
 """The names of the groupings, as options have them."""
 
 
@@ -105,19 +105,31 @@ def partition(
     grouping: Grouping,
     rng: random.Random,
     similarity: Similarity | None = None,
+    taxonomy: Taxonomy | None = None,
 ) -> list[tuple[Label, ...]]:
     """Cut labels into groups of ``size``, the last of which may be smaller.
 
     Args:
         labels: The labels, in list order.
         size: Labels in a full group.
-        grouping: ``random`` shuffles with ``rng``; ``list`` keeps the order; the other two need ``similarity``.
+        grouping: ``random`` shuffles with ``rng``; ``list`` keeps the order; ``taxonomy`` puts kin side by side; the
+            other two need ``similarity``.
         rng: Advanced by ``random`` alone.
         similarity: How alike the labels are.
+        taxonomy: The tree that the labels are leaves of.
+
+    Raises:
+        TaxonomyError: ``taxonomy`` is asked for and missing, or a label is no leaf of it.
     """
     ordered = list(labels)
     if grouping == "random":
         rng.shuffle(ordered)
+    elif grouping == "taxonomy":
+        if taxonomy is None:
+            raise TaxonomyError(
+                "dci: grouping=taxonomy needs a taxonomy", hint="give --taxonomy FILE, or taxonomy=... in Python"
+            )
+        ordered = taxonomy.depth_first(ordered)
     elif grouping != "list":
         assert similarity is not None
         ordered = similarity.order(ordered, size, most=grouping == "most-similar")

@@ -41,6 +41,7 @@ made and why lower precision has other tolerances.
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 @click.option("--device", help="Device of both sides: cuda, cuda:1, cpu.")
 @click.option("--dtype", default="float32", show_default=True, help="Precision: float32, bfloat16, float16.")
+@click.option("--plain-dtype", help="Precision of the plain side.  [default: the same]")
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="NATS", help="Largest difference that passes.")
 @click.option("--json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a page, too.")
@@ -50,6 +51,7 @@ def parity(
     models: Sequence[str],
     device: str | None,
     dtype: str,
+    plain_dtype: str | None,
     tolerance: float | None,
     json: bool,
     markdown: Path | None,
@@ -67,7 +69,7 @@ def parity(
     found = []
     for model in models or model_names():
         note(f"comparing {model}")
-        found += measure(model, builder, device=device, dtype=dtype, tolerance=tolerance)
+        found += measure(model, builder, device=device, dtype=dtype, tolerance=tolerance, plain_dtype=plain_dtype)
     said = summary(found, dtype, tolerance)
     if json:
         results = [asdict(one) for one in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import threading
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -75,7 +76,8 @@ def open_image(source: ImageSource, *, name: str | None = None) -> Image:
     where = _where(source, name)
     with _QUIET_PILLOW:
         if isinstance(source, PIL.Image.Image):
-            return Image(_decode(source, where), where)
+            with _OPEN_PICTURES:
+                return Image(_decode(source, where), where)
         with _stream(source, where) as stream:
             return Image(_decode(_identify(stream, where), where), where)
 
@@ -195,21 +197,20 @@ class _QuietPillow:
     """Keeps Pillow's warnings in while any thread is inside.
 
     They tell a user nothing that he can act on (a large photograph, a garbled tag), and ``-W error`` would turn them
-    into failures. ``warnings.catch_warnings`` swaps process-wide state and must not overlap with itself: the first
-    thread in enters it and the last one out leaves it.
+    into failures. ``warnings.catch_warnings`` would put back the filters that it found, those that another thread has
+    for a moment included: one filter comes and goes here.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._caught = warnings.catch_warnings()
+        self._filter: object = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._caught = warnings.catch_warnings()
-                self._caught.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\.")
+                self._filter = warnings.filters[0]
             self._inside += 1
 
     def __exit__(
@@ -218,7 +219,11 @@ class _QuietPillow:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._caught.__exit__(kind, error, traceback)
+                with suppress(ValueError):  # another thread may have put its own filters back
+                    warnings.filters.remove(self._filter)  # type: ignore[attr-defined]
 
 
 _QUIET_PILLOW = _QuietPillow()
+
+_OPEN_PICTURES = threading.Lock()
+"""Several examples may hold one open picture that is not loaded yet: one thread loads it."""

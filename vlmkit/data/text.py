@@ -94,25 +94,37 @@ class TextFile:
         Raises:
             UserError: The header has none of ``one_of``, or a row does not fit it.
         """
+        cells = self.cells()
+        _, header = next(cells)
+        columns = [column.lower() for column in header]
+        if not set(one_of) & set(columns):
+            raise self.wrong(
+                f"no column is called {' or '.join(one_of)}; found: {', '.join(columns) or 'none'}",
+                at="line 1",
+                hint="name the columns in the first line, separated by commas",
+            )
+        for line, row in cells:
+            yield line, {column: cell for column, cell in zip(columns, row, strict=False) if cell}
+
+    def cells(self) -> Iterator[tuple[int, list[str]]]:
+        """Iterate over the cells of a CSV file with their line numbers, trimmed: the header first, then rows with any.
+
+        Raises:
+            UserError: A row is longer than the header.
+        """
         reader = csv.reader(io.StringIO(self.read(), newline=""), strict=True)
         try:
-            columns = [column.strip().lower() for column in next(reader, [])]
-            if not set(one_of) & set(columns):
-                raise self.wrong(
-                    f"no column is called {' or '.join(one_of)}; found: {', '.join(columns) or 'none'}",
-                    at="line 1",
-                    hint="name the columns in the first line, separated by commas",
-                )
+            header = next(reader, [])
+            yield 1, [column.strip() for column in header]
             for cells in reader:
-                if len(cells) > len(columns):
+                if len(cells) > len(header):
                     raise self.wrong(
-                        f"{len(cells)} cells, but the header has {len(columns)}",
+                        f"{len(cells)} cells, but the header has {len(header)}",
                         at=f"line {reader.line_num}",
                         hint='put a text that holds a comma in quotes, "Paris, France"',
                     )
                 if cells:
-                    row = {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
-                    yield reader.line_num, {column: cell for column, cell in row.items() if cell}
+                    yield reader.line_num, [cell.strip() for cell in cells]
         except csv.Error as error:
             raise self.wrong(f"broken CSV ({error})", at=f"line {reader.line_num}", hint="check the quotes") from error
 

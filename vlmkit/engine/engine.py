@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
 
 from attrs import field, frozen
 from attrs.validators import ge
 
-from vlmkit.contracts import Backend, Strategy
+from vlmkit.contracts import Backend, Prepares, Strategy
 from vlmkit.data.images import open_image
 from vlmkit.engine.asking import way_of_asking
+from vlmkit.engine.feed import Feed
 from vlmkit.engine.job import Job, Solved
 from vlmkit.errors import CapabilityError, UserError
 from vlmkit.prompts import Prompt, default_prompt
-from vlmkit.types import Ask, Classify, Example, LabelSpace, Task
+from vlmkit.types import Ask, Classify, Example, LabelSpace, Task, Taxonomy
 
 _BEGUN = 4
 """Most examples begun for each one in flight: behind one that is slow, others are done and wait to be yielded."""
@@ -43,27 +46,37 @@ class Engine:
         *,
         seed: int = 0,
         prompt: Prompt | None = None,
+        taxonomy: Taxonomy | None = None,
     ) -> Iterator[Solved]:
         """Solve every example; yields in the order of ``examples``.
 
         An example that fails (its picture, its strategy, its queries) is yielded with its error; the others go on.
+
+        Args:
+            examples: The examples.
+            labels: What may be answered.
+            seed: Seed of every random choice.
+            prompt: The words of the questions.
+            taxonomy: The tree that the labels are leaves of.
 
         Raises:
             UserError: The request as a whole is wrong (no such model, a capability is missing); examples that are
                 done are yielded before.
         """
         check_capabilities(self.strategy, self.backend)
-        waiting = iter(examples)
+        prompt = prompt or default_prompt()
+        opened = partial(self._open, labels=labels, seed=seed, prompt=prompt, taxonomy=taxonomy)
         window: deque[Job] = deque()
         exhausted = False
-        with way_of_asking(self.backend) as way:
+        with way_of_asking(self.backend) as way, Feed(examples, opened, ahead=self.in_flight) as feed:
+            waiting = iter(feed)
             while True:
                 while not exhausted and self._has_room(window):
-                    example = next(waiting, None)
-                    if example is None:
+                    fed = next(waiting, None)
+                    if fed is None:
                         exhausted = True
                     else:
-                        window.append(self._start(example, labels, seed, prompt or default_prompt()))
+                        window.append(self._start(*fed))
                 while window and window[0].done:
                     yield window.popleft().solved
                 if not window:
@@ -80,10 +93,19 @@ class Engine:
     def _has_room(self, window: Collection[Job]) -> bool:
         return len(window) < _BEGUN * self.in_flight and sum(not job.done for job in window) < self.in_flight
 
-    def _start(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt) -> Job:
+    def _open(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt, taxonomy: Taxonomy | None) -> Task:
+        """Decode an example's images and get them ready; runs ahead, on other threads."""
+        images = tuple(open_image(source, name=example.id) for source in example.images)
+        if isinstance(self.backend, Prepares):
+            self.backend.prepare(images)
+        if example.question is not None:
+            return Ask(images=images, question=example.question, id=example.id, seed=seed)
+        return Classify(images=images, labels=labels, id=example.id, seed=seed, prompt=prompt, taxonomy=taxonomy)
+
+    def _start(self, example: Example, opened: Future[Task]) -> Job:
         job = Job(example, self.keep_exchanges)
         try:
-            job.begin(self.strategy.solve(_task(example, labels, seed, prompt)))
+            job.begin(self.strategy.solve(opened.result()))
         except UserError:
             raise
         except Exception as error:
@@ -102,10 +124,3 @@ def check_capabilities(strategy: Strategy, backend: Backend) -> None:
         raise CapabilityError(
             missing, strategy=type(strategy).__name__, backend=str(backend.identity.get("model", backend))
         )
-
-
-def _task(example: Example, labels: LabelSpace, seed: int, prompt: Prompt) -> Task:
-    images = tuple(open_image(source, name=example.id) for source in example.images)
-    if example.question is not None:
-        return Ask(images=images, question=example.question, id=example.id, seed=seed)
-    return Classify(images=images, labels=labels, id=example.id, seed=seed, prompt=prompt)

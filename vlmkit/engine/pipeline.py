@@ -17,7 +17,7 @@ from vlmkit.engine.job import Solved
 from vlmkit.engine.models import build_backend
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.types import Example, ImageSource, Label, LabelSpace, Prediction
+from vlmkit.types import Example, ImageSource, Label, LabelSpace, Prediction, Taxonomy
 
 OneImage = str | ImageSource | BinaryIO
 """One picture: a path, encoded bytes, an open file of them, an open PIL picture."""
@@ -82,14 +82,22 @@ class Pipeline:
         check_capabilities(self.strategy, self.backend)
         self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
 
-    def classify(self, images: Images, labels: Labels) -> Iterator[Prediction]:
+    def classify(
+        self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
+    ) -> Iterator[Prediction]:
         """Predict the label of each picture, in order.
 
+        Args:
+            images: The pictures.
+            labels: What may be answered; without them the leaves of the taxonomy.
+            taxonomy: The tree that the labels are leaves of, for strategies that descend it.
+
         Raises:
+            TaxonomyError: A label is no leaf of the taxonomy.
             VlmkitError: A picture cannot be read or a question not be answered; the iteration ends there. Where the
                 others shall go on, use ``solve``.
         """
-        return self._predictions(_examples(images), labels)
+        return self._predictions(self.solve(_examples(images), labels, taxonomy=taxonomy))
 
     def ask(self, images: Images, question: str) -> Iterator[Prediction]:
         """Put a free question about each picture; the reply is ``Prediction.text``.
@@ -97,15 +105,20 @@ class Pipeline:
         Raises:
             VlmkitError: As ``classify``.
         """
-        return self._predictions(_examples(images, question), ())
+        return self._predictions(self.solve(_examples(images, question)))
 
-    def solve(self, examples: Iterable[Example], labels: Labels = ()) -> Iterator[Solved]:
+    def solve(
+        self, examples: Iterable[Example], labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
+    ) -> Iterator[Solved]:
         """Solve every example, in order; one that fails is yielded with its error and the others go on.
+
+        ``labels`` and ``taxonomy`` are those of ``classify``.
 
         Raises:
             UserError: The request as a whole is wrong.
         """
-        return self._engine.solve(examples, _label_space(labels), seed=self.seed, prompt=self.prompt)
+        space = _label_space(labels, taxonomy)
+        return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy)
 
     def close(self) -> None:
         """Release the model, unless it was given as a backend."""
@@ -118,8 +131,8 @@ class Pipeline:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _predictions(self, examples: Iterable[Example], labels: Labels) -> Iterator[Prediction]:
-        for solved in self.solve(examples, labels):
+    def _predictions(self, all_solved: Iterable[Solved]) -> Iterator[Prediction]:
+        for solved in all_solved:
             if solved.prediction is None:
                 assert solved.error is not None
                 raise solved.error
@@ -133,10 +146,15 @@ def _installed() -> PluginHost:
     return host
 
 
-def _label_space(labels: Labels) -> LabelSpace:
-    if isinstance(labels, LabelSpace):
-        return labels
-    return read_labels(Path(labels)) if isinstance(labels, str | Path) else LabelSpace(labels)
+def _label_space(labels: Labels | None, taxonomy: Taxonomy | None) -> LabelSpace:
+    if labels is None:
+        return LabelSpace(()) if taxonomy is None else taxonomy.labels
+    if isinstance(labels, str | Path):
+        labels = read_labels(Path(labels))
+    space = labels if isinstance(labels, LabelSpace) else LabelSpace(labels)
+    if taxonomy is not None:
+        taxonomy.leaves_of(space)
+    return space
 
 
 def _examples(images: Images, question: str | None = None) -> Iterator[Example]:

@@ -27,11 +27,13 @@ class Limits:
         tokens: Most tokens of one language-model forward.
         trunk_bytes: Bytes for the keys and values, or other states, of trunks.
         feature_bytes: Bytes for visual features, where they are kept beside the trunks.
+        pixel_bytes: Bytes of prepared pixels that may wait for the vision tower.
     """
 
     tokens: int = 16_384
     trunk_bytes: int = 2 * 2**30
     feature_bytes: int = 2**29
+    pixel_bytes: int = 2**30
 
 
 @define

@@ -93,6 +93,11 @@ class Prompt:
             raise PromptError(f"prompt {self.name} fails: {error}", hint="see docs/prompts.md") from error
         return rendered.strip("\n")
 
+    def after(self, sentence: str) -> Prompt:
+        """Return the same question with a sentence before it, which is shown as it is."""
+        quoted = sentence.encode("unicode_escape").decode().replace('"', '\\"')
+        return Prompt(f'{{{{ "{quoted}" }}}}\n{self.template}', name=self.name)
+
     @property
     def digest(self) -> str:
         """SHA-256 of the template, hexadecimal."""

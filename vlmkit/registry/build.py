@@ -15,8 +15,9 @@ from attrs import frozen
 from vlmkit.contracts import Aggregator, Dataset, Strategy
 from vlmkit.errors import PluginError, SpecError, UnknownNameError
 from vlmkit.registry.registry import Entry, Registry
+from vlmkit.registry.source import taxonomy_spec
 from vlmkit.registry.spec import Chain, Spec
-from vlmkit.types import Letter, Likelihood, Readout, Reply
+from vlmkit.types import Letter, Likelihood, Readout, Reply, Taxonomy
 
 READOUTS: Mapping[str, type[Readout]] = types.MappingProxyType(
     {"likelihood": Likelihood, "letter": Letter, "text": Reply}
@@ -70,6 +71,19 @@ class Builder:
         """Build a data set."""
         dataset: Dataset = self._create("dataset", spec)
         return dataset
+
+    def taxonomy(self, text: str) -> Taxonomy:
+        """Read the taxonomy that a path, or a format with options such as ``parents:path=FILE``, stands for.
+
+        Raises:
+            TaxonomyError: Nothing is there, or it is no tree.
+            SpecError: An option or value does not fit.
+        """
+        from vlmkit.taxonomy import FORMATS  # only now: --help stays quick
+
+        spec = taxonomy_spec(text)
+        taxonomy: Taxonomy = self._call(FORMATS[spec.name].read, spec, what="taxonomy", given={})
+        return taxonomy
 
     def readout(self, spec: str) -> Readout:
         """Build a readout from ``likelihood``, ``letter`` or ``text`` with options."""

@@ -1,4 +1,4 @@
-"""What a user means by the DATA argument."""
+"""What a user means by DATA, and by ``--taxonomy``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from vlmkit.data.images import is_image_file
-from vlmkit.errors import DataError, UserError
+from vlmkit.errors import DataError, TaxonomyError, UnknownNameError, UserError
 from vlmkit.registry.registry import Registry
 from vlmkit.registry.spec import Spec
 
@@ -33,3 +33,20 @@ def dataset_spec(text: str, registry: Registry) -> Spec:
     except UserError as error:
         raise DataError(f"there is no file or folder {text}, and {error.message}", hint=error.hint) from None
     return spec
+
+
+def taxonomy_spec(text: str) -> Spec:
+    """Return the format, with its options, that ``text`` stands for: a path that exists comes first.
+
+    Raises:
+        TaxonomyError: Nothing is there, and it is no spec of a format either.
+    """
+    from vlmkit.taxonomy import FORMATS, format_of  # only now: --help stays quick
+
+    if os.path.exists(text):
+        return Spec(format_of(Path(text)), {"path": text})
+    name, colon, _ = text.partition(":")
+    if not colon or name not in FORMATS:
+        unknown = UnknownNameError("format", name, FORMATS)
+        raise TaxonomyError(f"there is no file or folder {text}, and {unknown.message}", hint=unknown.hint)
+    return Spec.parse(text)

@@ -14,14 +14,21 @@ import attrs
 from vlmkit.contracts import Backend, Strategy
 from vlmkit.prompts import Prompt
 from vlmkit.runs.convert import dumps
-from vlmkit.types import LabelSpace
+from vlmkit.types import LabelSpace, Taxonomy
 
 _SHOWN = 60
 """Longest value in the message about a difference, in characters."""
 
 
 def fingerprint(
-    *, backend: Backend, strategy: Strategy, data: str, labels: LabelSpace, prompt: Prompt, seed: int
+    *,
+    backend: Backend,
+    strategy: Strategy,
+    data: str,
+    labels: LabelSpace,
+    prompt: Prompt,
+    seed: int,
+    taxonomy: Taxonomy | None = None,
 ) -> dict[str, Any]:
     """Return everything that changes results, as plain JSON values.
 
@@ -34,6 +41,7 @@ def fingerprint(
         labels: The label space.
         prompt: The words of the questions.
         seed: The run's seed.
+        taxonomy: The taxonomy that was given; one that the data set offers is part of the data.
     """
     return {
         "model": {key: described(value) for key, value in backend.identity.items() if key != "device"},
@@ -42,6 +50,7 @@ def fingerprint(
         "labels": label_digest(labels),
         "prompt": prompt.digest,
         "seed": seed,
+        **({} if taxonomy is None else {"taxonomy": taxonomy.digest}),
     }
 
 

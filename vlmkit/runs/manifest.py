@@ -11,7 +11,7 @@ from typing import Any
 from vlmkit.contracts import Backend
 from vlmkit.registry import PluginHost
 from vlmkit.runs.fingerprint import described, label_digest
-from vlmkit.types import LabelSpace
+from vlmkit.types import LabelSpace, Taxonomy
 
 SCHEMA = 1
 """Version of the files of a run directory."""
@@ -38,6 +38,7 @@ def manifest(
     labels: LabelSpace,
     plugins: PluginHost,
     seed: int,
+    taxonomy: Taxonomy | None = None,
 ) -> dict[str, Any]:
     """Return the manifest of a run that starts now.
 
@@ -53,6 +54,7 @@ def manifest(
             "sha256": label_digest(labels),
             "collisions": [list(group) for group in labels.collisions],
         },
+        **({} if taxonomy is None else {"taxonomy": _shape(taxonomy)}),
         "seed": seed,
         "session": {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -66,4 +68,14 @@ def manifest(
                 if plugin.error is None
             ],
         },
+    }
+
+
+def _shape(taxonomy: Taxonomy) -> dict[str, Any]:
+    return {
+        "leaves": len(taxonomy.paths),
+        "depth": taxonomy.depth,
+        "ranks": list(taxonomy.ranks),
+        "root": taxonomy.root,
+        "sha256": taxonomy.digest,
     }

@@ -73,6 +73,7 @@ class Record:
         text: The reply to a question, or None.
         usage: What the example cost, also when it failed.
         error: Why it failed, or None.
+        path: ``Prediction.path``.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Record:
     text: str | None
     usage: Usage
     error: Failure | None
+    path: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, solved: Solved) -> Self:
@@ -103,4 +105,5 @@ class Record:
             text=prediction.text,
             usage=solved.usage,
             error=None,
+            path=prediction.path,
         )

@@ -20,7 +20,7 @@ from vlmkit.runs.record import Record
 from vlmkit.runs.results import Status, summary
 from vlmkit.runs.samples import sample_lines
 from vlmkit.runs.survey import Survey
-from vlmkit.types import Example, LabelSpace
+from vlmkit.types import Example, LabelSpace, Taxonomy
 
 FAILURES_IN_A_ROW = 20
 """Examples that the model fails one after the other before a run ends, if they are more than may fail as well."""
@@ -38,6 +38,7 @@ class Run:
         files: Where it is written.
         config: The merged options, for the results and for observers.
         plugins: Whose ``vlmkit_run_started``, ``vlmkit_prediction`` and ``vlmkit_run_finished`` observe it.
+        taxonomy: The tree that the labels are leaves of, or None.
         limit: The limit, or None.
         allowed: From the number of examples to how many of them may fail.
         warn: Told, once a plugin, that its observer raised.
@@ -50,6 +51,7 @@ class Run:
     files: RunDirectory
     config: Mapping[str, Any]
     plugins: PluginHost
+    taxonomy: Taxonomy | None = None
     limit: int | None = None
     allowed: Callable[[int], float] = lambda total: total / 100
     warn: Callable[[str], None] = print
@@ -69,10 +71,12 @@ class Run:
         Raises:
             UserError: The run cannot go on, or the model has answered nothing for a while; what is done stays on disk.
         """
+        if self.taxonomy is not None:
+            self.files.write_taxonomy(self.taxonomy)
         self._tell("vlmkit_run_started")
         failures = 0
         try:
-            for solved in self.pipeline.solve(self._remaining(), self.labels):
+            for solved in self.pipeline.solve(self._remaining(), self.labels, taxonomy=self.taxonomy):
                 record = Record.of(solved)
                 self.files.append(record, sample_lines(solved))
                 self._tell("vlmkit_prediction", prediction=record)

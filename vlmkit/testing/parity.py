@@ -84,6 +84,7 @@ def measure(
     dtype: str,
     tolerance: float,
     situations: Sequence[Situation] = SITUATIONS,
+    plain_dtype: str | None = None,
 ) -> list[Parity]:
     """Compare one model, in every situation with every readout.
 
@@ -94,6 +95,7 @@ def measure(
         dtype: Precision of both sides.
         tolerance: Largest difference that passes, in nats.
         situations: What to put the model into.
+        plain_dtype: Precision of the plain side, where it is another.
 
     Raises:
         UserError: The model cannot be loaded, or has no checkpoint to load plainly.
@@ -104,7 +106,7 @@ def measure(
         found = located(model, builder, Path(folder))
         backend = partial(build_backend, found.model, builder, device=device, dtype=dtype)
         backend().close()  # says better than transformers would what is wrong with the request
-        plain = Plain(found.checkpoint, device, dtype)
+        plain = Plain(found.checkpoint, device, plain_dtype or dtype)
         asked = [
             (readout, situation, situation.questions(images, plain, READOUTS[readout]))
             for readout in READOUTS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import PIL.Image
 from hypothesis import strategies as st
 
-from vlmkit.types import Ask, Ballot, Classify, Image, LabelSpace, Outcome, Task
+from vlmkit.types import Ask, Ballot, Classify, Image, LabelSpace, Outcome, Task, Taxonomy
 from vlmkit.types.labels import NONE_NAME
 
 HARD_NAMES = (NONE_NAME, "none", "cat", "Cat", " cat", "cat flea", "red, green", 'a "quoted" one', "Ärger", "猫")
@@ -25,6 +25,26 @@ def label_spaces(*, min_size: int = 0, max_size: int = 30) -> st.SearchStrategy[
         max_size: Most labels.
     """
     return st.lists(label_names(), min_size=min_size, max_size=max_size, unique=True).map(LabelSpace)
+
+
+@st.composite
+def taxonomies(draw: st.DrawFn, *, max_leaves: int = 20, max_depth: int = 5, ranks: bool = True) -> Taxonomy:
+    """Generate taxonomies: ragged, with single children, and with one name in several places.
+
+    Args:
+        draw: Given by hypothesis.
+        max_leaves: Most leaves.
+        max_depth: Most levels below the root.
+        ranks: Whether some name their levels.
+    """
+    names = draw(st.lists(label_names(), min_size=1, max_size=6, unique=True))
+    paths = st.lists(st.sampled_from(names), min_size=1, max_size=max_depth).map(tuple)
+    drawn = draw(st.lists(paths, min_size=1, max_size=max_leaves, unique=True))
+    beginnings = {path[:depth] for path in drawn for depth in range(len(path))}
+    leaves = [path for path in drawn if path not in beginnings]
+    depth = max(map(len, leaves))
+    named = ranks and draw(st.booleans())
+    return Taxonomy(leaves, tuple(f"rank {number}" for number in range(depth)) if named else ())
 
 
 def images() -> st.SearchStrategy[Image]:

@@ -14,11 +14,16 @@ from vlmkit.local.budget import Budget, Limits
 from vlmkit.local.candidates import candidate_tokens
 from vlmkit.local.memory import Memory
 from vlmkit.tokentree.decode import Opening, greedy
+from vlmkit.tokentree.encode import encodings
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
+from vlmkit.tokentree.pictures import Pictures, pixel_bytes
 from vlmkit.tokentree.score import Question, log_probabilities
 from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
-from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage
+from vlmkit.types import Answer, Capability, Choose, Encode, Image, Query, Usage
+
+Wave = list[tuple[Wanted, list[Asked]]]
+"""Groups of questions about the same images, and the questions themselves."""
 
 
 @define
@@ -42,7 +47,7 @@ class TokenTreeBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them: scores, letters, text, several images."""
+        """All of them: scores, letters, text, several images, features."""
         return frozenset(Capability)
 
     @property
@@ -65,78 +70,79 @@ class TokenTreeBackend:
         trunks = self._ready()
         started = time.perf_counter()
         bill = Bill([Usage(queries=1) for _ in queries])
-        asked = self._tokenized(queries, trunks)
         results: dict[int, Answer] = {}
-        for wave in self._waves(asked, trunks):
+        encodes = {index: query for index, query in enumerate(queries) if isinstance(query, Encode)}
+        others = {index: query for index, query in enumerate(queries) if index not in encodes}
+        for wave in self._waves(_tokenized(others, trunks.family), trunks):
             self._answer_wave(wave, trunks, bill, results)
-        trunks.pictures.clear()
+        results.update(encodings(encodes, trunks, bill))
         share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
         return [evolve(results[index], usage=bill.usages[index] + share) for index in range(len(queries))]
+
+    def prepare(self, images: Sequence[Image]) -> None:
+        """Run the processor over images that may be asked about soon; nothing before the model is loaded."""
+        if self._trunks is not None:
+            self._trunks.pictures.ahead(images)
 
     def _ready(self) -> Trunks:
         if self._trunks is None:
             self._family = self.load()
-            self._trunks = Trunks(
-                self._family,
-                Executor(self._family, Budget(self.limits.tokens)),
-                Memory(self.limits.trunk_bytes),
-                Memory(self.limits.feature_bytes),
-            )
+            self._trunks = self._trunks_of(self._family, Executor(self._family, Budget(self.limits.tokens)))
         return self._trunks
 
-    def _tokenized(self, queries: Sequence[Query], trunks: Trunks) -> list[Asked]:
-        family = trunks.family
-        prompts = [family.chat(query.text, len(query.images)) for query in queries]
-        asked = []
-        for index, (query, prompt, ids) in enumerate(zip(queries, prompts, family.tokenize(prompts), strict=True)):
-            asked.append(Asked(index, query, prompt, family.expand(ids, trunks.prepared(query.images))))
-        return asked
+    def _trunks_of(self, family: Family, executor: Executor) -> Trunks:
+        limits = self.limits
+        pictures = Pictures(family, limits.pixel_bytes)
+        return Trunks(family, executor, Memory(limits.trunk_bytes), Memory(limits.feature_bytes), pictures)
 
-    def _waves(self, asked: Sequence[Asked], trunks: Trunks) -> Iterator[list[list[Asked]]]:
-        """Group by images, then cut into waves whose trunks fit the memory together."""
+    def _waves(self, asked: Sequence[Asked], trunks: Trunks) -> Iterator[Wave]:
+        """Group by images, then cut into waves whose trunks fit the memory together, and their pixels theirs."""
         groups: dict[tuple[Image, ...], list[Asked]] = {}
         for one in asked:
             groups.setdefault(one.query.images, []).append(one)
-        wave: list[list[Asked]] = []
-        held = 0
-        for group in groups.values():
-            longest = max(len(one.tokens) for one in group)
-            states = sum(picture.state_bytes for picture in trunks.prepared(group[0].query.images))
-            size = longest * trunks.family.kv_bytes + states
-            if wave and held + size > self.limits.trunk_bytes:
+        wave: Wave = []
+        held = pixels = 0
+        for images, group in groups.items():
+            want = trunks.wanted(images, [one.tokens for one in group], group[0].index)
+            states = sum(picture.state_bytes for picture in want.pictures)
+            size = want.longest * trunks.family.kv_bytes + states
+            waiting = sum(map(pixel_bytes, want.pictures))
+            if wave and (held + size > self.limits.trunk_bytes or pixels + waiting > self.limits.pixel_bytes):
                 yield wave
-                wave, held = [], 0
-            wave.append(group)
+                wave, held, pixels = [], 0, 0
+            wave.append((want, group))
             held += size
+            pixels += waiting
         if wave:
             yield wave
 
-    def _answer_wave(
-        self, wave: Sequence[Sequence[Asked]], trunks: Trunks, bill: Bill, results: dict[int, Answer]
-    ) -> None:
-        wanted = [Wanted(group[0].query.images, [one.tokens for one in group], payer=group[0].index) for group in wave]
-        asked = [one for group in wave for one in group]
-        shared = [trunk for group, trunk in zip(wave, trunks.prepare(wanted, bill), strict=True) for _ in group]
-        places = trunks.lengthen(shared, [one.tokens for one in asked], [one.index for one in asked], bill)
-        trunk_of = {one.index: trunk for one, trunk in zip(asked, places, strict=True)}
-        replies = [one for one in asked if one.limit]
-        openings = [
-            Opening(one.index, trunk_of[one.index], _stem(one, trunk_of[one.index]), one.limit) for one in replies
-        ]
-        for one, text in zip(replies, greedy(trunks.executor, openings, bill), strict=True):
+    def _answer_wave(self, wave: Wave, trunks: Trunks, bill: Bill, results: dict[int, Answer]) -> None:
+        wanted = [want for want, _ in wave]
+        asked = [one for _, group in wave for one in group]
+        shared, stems = [], []
+        for want, trunk in zip(wanted, trunks.prepare(wanted, bill), strict=True):
+            stems += want.stems(trunk)
+            shared += [trunk] * len(want.rests)
+        places = trunks.lengthen(shared, stems, [one.index for one in asked], bill)
+        replies = [(one, place) for one, place in zip(asked, places, strict=True) if one.limit]
+        openings = [Opening(one.index, *place, one.limit) for one, place in replies]
+        for (one, _), text in zip(replies, greedy(trunks.executor, openings, bill), strict=True):
             results[one.index] = one.worded(text)
-        scored = [one for one in asked if not one.limit]
-        questions = [self._question(one, trunk_of[one.index], trunks.family) for one in scored]
-        for one, scores in zip(scored, log_probabilities(trunks.executor, questions, bill), strict=True):
+        scored = [(one, place) for one, place in zip(asked, places, strict=True) if not one.limit]
+        questions = [self._question(one, *place, trunks.family) for one, place in scored]
+        for (one, _), scores in zip(scored, log_probabilities(trunks.executor, questions, bill), strict=True):
             results[one.index] = one.scored(scores)
 
-    def _question(self, one: Asked, trunk: Trunk, family: Family) -> Question:
+    def _question(self, one: Asked, trunk: Trunk, stem: Sequence[int], family: Family) -> Question:
         assert isinstance(one.query, Choose)
         readout = one.query.readout
         candidates = candidate_tokens(one.texts, readout, family, self._tokens_of)
-        return Question(one.index, trunk, _stem(one, trunk), candidates, readout)
+        return Question(one.index, trunk, stem, candidates, readout)
 
 
-def _stem(one: Asked, trunk: Trunk) -> Sequence[int]:
-    """Return the prompt's tokens after the trunk."""
-    return one.tokens[len(trunk.tokens) :]
+def _tokenized(queries: Mapping[int, Query], family: Family) -> list[Asked]:
+    """Return queries, by their place in the call, with their prompts; prompts that are alike are read once."""
+    prompts = {index: family.chat(query.text, len(query.images)) for index, query in queries.items()}
+    texts = list(dict.fromkeys(prompts.values()))
+    ids = dict(zip(texts, family.tokenize(texts), strict=True))
+    return [Asked(index, queries[index], prompt, ids[prompt]) for index, prompt in prompts.items()]

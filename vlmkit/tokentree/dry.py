@@ -12,7 +12,6 @@ from attrs import Factory, define
 from vlmkit.local.asked import Asked
 from vlmkit.local.bill import Bill
 from vlmkit.local.budget import Budget
-from vlmkit.local.memory import Memory
 from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.executor import Consume, Executor
 from vlmkit.tokentree.family import Family, Features, Picture
@@ -21,7 +20,7 @@ from vlmkit.tokentree.packing import Packed, Row
 from vlmkit.tokentree.score import Question
 from vlmkit.tokentree.trunks import Trunk, Trunks
 from vlmkit.tokentree.work import Work, patches
-from vlmkit.types import Image
+from vlmkit.types import Capability, Image
 
 _ELSEWHERE = torch.device("meta")
 """Tensors there have a shape and a size and take no memory."""
@@ -46,6 +45,11 @@ class DryBackend(TokenTreeBackend):
         return cls(cache(backend.sketch), backend.describe, backend.limits)
 
     @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All but features: there is nothing that they could be read off."""
+        return frozenset(Capability) - {Capability.FEATURES}
+
+    @property
     def family(self) -> Any:
         """The family's model, on the meta device."""
         return cast(_Sketch, self._ready().family).model_family
@@ -54,21 +58,16 @@ class DryBackend(TokenTreeBackend):
         """Return how many tokens a whole prompt has, those of its images included."""
         trunks = self._ready()
         (ids,) = trunks.family.tokenize([trunks.family.chat(text, len(images))])
-        return len(trunks.family.expand(ids, trunks.prepared(images)))
+        return len(trunks.family.expand(ids, trunks.pictures.of(images)))
 
     def _ready(self) -> Trunks:
         if self._trunks is None:
             family = cast(Family, _Sketch(self.load(), self.work))
-            self._trunks = Trunks(
-                family,
-                _DryExecutor(family, Budget(self.limits.tokens), self.work),
-                Memory(self.limits.trunk_bytes),
-                Memory(self.limits.feature_bytes),
-            )
+            self._trunks = self._trunks_of(family, _DryExecutor(family, Budget(self.limits.tokens), self.work))
         return self._trunks
 
-    def _question(self, one: Asked, trunk: Trunk, family: Family) -> Question:
-        question = super()._question(one, trunk, family)
+    def _question(self, one: Asked, trunk: Trunk, stem: Sequence[int], family: Family) -> Question:
+        question = super()._question(one, trunk, stem, family)
         self.work.read += sum(len({node for node, _ in branch.edges}) for _, branch in question.grown())
         return question
 
@@ -113,15 +112,13 @@ class _DryExecutor(Executor):
         def step(which: range) -> None:
             batch = rows[which.start : which.stop]
             for row in batch:
-                self.work.tokens += len(row)
-                self.work.pairs += sum(end - start for start, end in zip(row.starts, row.ends, strict=True))
-                self.work.pairs += len(row) * sum(map(len, row.past))
+                self.work.add_row(row)
             if capture:  # what else is consumed are scores, which nobody knows
                 packed = _unfilled(batch, self.family.kv_bytes)
                 consume(which, packed, torch.empty(len(packed.ids), 0))
             bill.forward(row.owner for row in batch)
 
-        self.budget.run([len(row) for row in rows], step)
+        self.budget.run([row.cost for row in rows], step)
 
 
 class _UnfilledLayout:

@@ -64,6 +64,11 @@ class Family(Protocol):
         ...
 
     @property
+    def vocabulary(self) -> int:
+        """How many logits a position has."""
+        ...
+
+    @property
     def kv_bytes(self) -> int:
         """Bytes that the keys and values of one token take, all layers together."""
         ...
@@ -91,7 +96,10 @@ class Family(Protocol):
         ...
 
     def picture(self, image: Image, alone: bool) -> Picture:
-        """Prepare one image, which is the only one of its prompt or has others beside it."""
+        """Prepare one image, which is the only one of its prompt or has others beside it; called from many threads.
+
+        The inputs hold ``pixel_values``, what the vision tower reads.
+        """
         ...
 
     def expand(self, ids: Sequence[int], pictures: Sequence[Picture]) -> list[int]:
@@ -99,7 +107,29 @@ class Family(Protocol):
         ...
 
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
-        """Run the vision tower and projector over several pictures at once."""
+        """Run the vision tower and projector over pictures whose pixels differ in their first dimension alone."""
+        ...
+
+    @property
+    def vision_tower(self) -> torch.nn.Module:
+        """What ``encode`` calls before the projector; its output has a ``last_hidden_state``."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """The layers of the language model."""
+        ...
+
+    def stages(
+        self, states: torch.Tensor, pictures: Sequence[Picture], features: Sequence[Features]
+    ) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+        """Return what left the vision tower and what left the projector for each picture, both [tokens, hidden].
+
+        Args:
+            states: The vision tower's last hidden states, all pictures in one tensor.
+            pictures: What was encoded.
+            features: What ``encode`` made of it.
+        """
         ...
 
     def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:

@@ -43,7 +43,8 @@ def grow(stem: Sequence[int], candidates: Sequence[Ids]) -> Branch:
     ends = [0] * len(stem)
     root = len(stem) - 1
     path = [root]
-    edges: dict[tuple[int, int], int] = {}
+    trail: list[int] = []
+    edges: list[tuple[int, int]] = []
     edges_of: list[tuple[int, ...]] = [()] * len(candidates)
 
     def close(kept: int) -> None:
@@ -52,18 +53,20 @@ def grow(stem: Sequence[int], candidates: Sequence[Ids]) -> Branch:
         del path[kept:]
 
     previous: Ids = ()
-    for index in sorted(range(len(candidates)), key=lambda i: candidates[i]):
+    for index in sorted(range(len(candidates)), key=candidates.__getitem__):
         candidate = candidates[index]
-        shared = min(common_prefix(candidate, previous), len(path) - 1)
-        close(shared + 1)
-        for token in candidate[shared:-1]:
+        shared = common_prefix(candidate, previous)
+        close(min(shared + 1, len(path)))
+        for token in candidate[len(path) - 1 : -1]:
             path.append(len(tokens))
             tokens.append(token)
             depths.append(root + len(path) - 1)
             ends.append(0)
-        edges_of[index] = tuple(
-            edges.setdefault((node, token), len(edges)) for node, token in zip(path, candidate, strict=False)
-        )
+        del trail[shared:]
+        for edge in zip(path[shared:], candidate[shared:], strict=True):
+            trail.append(len(edges))
+            edges.append(edge)
+        edges_of[index] = tuple(trail)
         previous = candidate
     close(0)
     ends[: len(stem)] = [len(tokens)] * len(stem)
@@ -76,10 +79,12 @@ def split(candidates: Sequence[Ids], limit: int) -> list[list[int]]:
     Returns:
         Lists of indices into ``candidates``; each index once.
     """
+    if sum(map(len, candidates)) - len(candidates) <= limit:
+        return [list(range(len(candidates)))]
     parts: list[list[int]] = []
     size = nodes = 0
     previous: Ids = ()
-    for index in sorted(range(len(candidates)), key=lambda i: candidates[i]):
+    for index in sorted(range(len(candidates)), key=candidates.__getitem__):
         candidate = candidates[index]
         shared = min(common_prefix(candidate, previous), nodes)
         if not parts or size + len(candidate) - 1 - shared > limit:

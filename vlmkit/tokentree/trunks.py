@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import torch
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, frozen
 
+from vlmkit.errors import ModelError
 from vlmkit.local.bill import Bill
 from vlmkit.local.candidates import common_prefix
 from vlmkit.local.memory import Memory
@@ -14,10 +16,14 @@ from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
+from vlmkit.tokentree.pictures import PIXELS, Pictures
 from vlmkit.types import Image, Tokens, Usage
 
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
+
+WORTH_A_ROOT = 32
+"""Tokens before the first image from which on prefilling them once for all images pays for attending to a past."""
 
 MAX_VALUES = 2**24
 """Most pixel values of one encoder pass, so that a batch of large pictures stays bounded."""
@@ -32,19 +38,21 @@ class Trunk:
         positions: int64 [A, len(tokens)].
         pieces: Keys and values of the tokens, in order.
         sees: What a token that follows sees by cross-attention: one sight or, in most families, none.
+        borrowed: How many of the pieces, from the first on, are those of a root.
     """
 
     tokens: tuple[int, ...]
     positions: torch.Tensor
     pieces: tuple[KV, ...]
     sees: tuple[Sight, ...] = ()
+    borrowed: int = 0
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes."""
-        return sum(piece.nbytes for piece in self.pieces) + sum(sight.nbytes for sight in self.sees)
+        """Size in bytes, without what is borrowed."""
+        return sum(piece.nbytes for piece in self.pieces[self.borrowed :]) + sum(sight.nbytes for sight in self.sees)
 
-    @property
+    @cached_property
     def next_position(self) -> int:
         """Position of the text token that follows."""
         return int(self.positions.max()) + 1 if self.tokens else 0
@@ -56,7 +64,7 @@ class Trunk:
         pieces, left = [], count
         for piece in self.pieces:
             if left > 0:
-                pieces.append(piece.first(min(left, len(piece))))
+                pieces.append(piece if len(piece) <= left else piece.first(left))
                 left -= len(piece)
         return evolve(self, tokens=self.tokens[:count], positions=self.positions[:, :count], pieces=tuple(pieces))
 
@@ -67,12 +75,16 @@ class Wanted:
 
     Args:
         images: The images.
-        prompts: Token ids of each question's prompt, placeholders expanded.
+        pictures: The images, prepared.
+        opening: What all prompts begin with: token ids, placeholders expanded.
+        rests: What follows it in each prompt, at least one token.
         payer: Index of the query that pays for the trunk.
     """
 
     images: tuple[Image, ...]
-    prompts: Sequence[Sequence[int]]
+    pictures: Sequence[Picture]
+    opening: Sequence[int]
+    rests: Sequence[Sequence[int]]
     payer: int
 
     @property
@@ -81,12 +93,14 @@ class Wanted:
         return tuple(image.digest for image in self.images)
 
     @property
-    def shared(self) -> Sequence[int]:
-        """What all prompts have in common, short of the last token of any: that one begins a branch."""
-        shared = self.prompts[0][:-1]
-        for prompt in self.prompts[1:]:
-            shared = shared[: common_prefix(shared, prompt[:-1])]
-        return shared
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return len(self.opening) + max(map(len, self.rests))
+
+    def stems(self, trunk: Trunk) -> list[Sequence[int]]:
+        """Return what follows a trunk in each prompt."""
+        between = self.opening[len(trunk.tokens) :]
+        return [[*between, *rest] for rest in self.rests]
 
 
 @define
@@ -96,97 +110,131 @@ class Trunks:
     Args:
         family: The model.
         executor: Runs the prefill.
-        memory: Trunks by image digests.
+        memory: Trunks by image digests, and roots, which are trunks without images, by their tokens.
         features: Visual features by picture digest.
-        pictures: Prepared pictures of the call at hand, by image digest and whether the image is alone.
+        pictures: Prepares images.
     """
 
     family: Family
     executor: Executor
     memory: Memory[Trunk]
     features: Memory[Features]
-    pictures: dict[tuple[str, bool], Picture] = field(factory=dict, init=False)
+    pictures: Pictures
 
-    def prepared(self, images: Sequence[Image]) -> list[Picture]:
-        """Prepare the images of one prompt, each once a call."""
-        alone = len(images) == 1
-        for image in images:
-            if (image.digest, alone) not in self.pictures:
-                self.pictures[image.digest, alone] = self.family.picture(image, alone)
-        return [self.pictures[image.digest, alone] for image in images]
+    def wanted(self, images: tuple[Image, ...], prompts: Sequence[Sequence[int]], payer: int) -> Wanted:
+        """Find out what prompts about the same images share.
+
+        Args:
+            images: The images.
+            prompts: Token ids, one placeholder an image.
+            payer: Index of the query that pays for the trunk.
+
+        Raises:
+            ModelError: The prompts part before their last image.
+        """
+        # The first and the last in order part no later than any two. The last token of each begins a branch.
+        ordered = sorted(map(tuple, prompts))
+        shared = min(common_prefix(ordered[0], ordered[-1]), min(map(len, prompts)) - 1)
+        pictures = self.pictures.of(images)
+        opening = self.family.expand(prompts[0][:shared], pictures)
+        if opening.count(self.family.image_token) < sum(picture.tokens for picture in pictures):
+            raise ModelError(
+                "the model's chat template puts the words of a question before its images",
+                hint="open the model with the adapter generic",
+            )
+        return Wanted(images, pictures, opening, [prompt[shared:] for prompt in prompts], payer)
 
     def prepare(self, wanted: Sequence[Wanted], bill: Bill) -> list[Trunk]:
         """Return a trunk for each group of questions; what is missing is computed, all of it together."""
-        trunks: list[Trunk | None] = []
-        missing: list[tuple[int, Trunk, Sequence[int]]] = []
-        for index, want in enumerate(wanted):
-            shared = want.shared
-            known = self._known(want, shared)
-            rest = len(shared) - len(known.tokens)
-            enough = rest == 0 or (known.tokens and (len(want.prompts) == 1 or rest < WORTH_EXTENDING))
-            trunks.append(known if enough else None)
-            if not enough:
-                missing.append((index, known, shared))
-        if missing:
-            features = self._encode([wanted[index] for index, known, _ in missing if not known.tokens], bill)
-            rows, positions = [], []
-            for index, known, shared in missing:
-                want = wanted[index]
-                fresh = not known.tokens
-                pictures = self.prepared(want.images)
-                place = self.family.positions(shared, pictures) if fresh else _text_positions(known, len(shared))
-                done = len(known.tokens)
-                shown = [features[picture.digest] for picture in pictures] if fresh else ()
-                rows.append(
-                    Row(
-                        owner=want.payer,
-                        tokens=shared[done:],
-                        starts=self._starts(shared[done:]),
-                        ends=[len(shared) - done] * (len(shared) - done),
-                        positions=place[:, done:],
-                        past=known.pieces,
-                        features=shown,
-                        sights=self.family.sights(shared, shown) if fresh else known.sees * (len(shared) - done),
-                    )
-                )
-                positions.append(place)
-                bill.add(want.payer, Usage(tokens=Tokens(trunk=len(shared) - done)))
-            computed = self.executor.prefill(rows, bill)
-            for (index, known, shared), place, row, piece in zip(missing, positions, rows, computed, strict=True):
-                trunk = Trunk(tuple(shared), place, (*known.pieces, piece), tuple(row.sights[-1:]))
-                trunks[index] = trunk
-                self.memory.put(wanted[index].key, trunk)
-        return [trunk for trunk in trunks if trunk is not None]
+        trunks = [self._known(want) for want in wanted]
+        missing = [index for index, want in enumerate(wanted) if not _suffices(trunks[index], want)]
+        fresh = {index for index in missing if not trunks[index].tokens}
+        features = self._encode([wanted[index] for index in missing if index in fresh], bill)
+        rows = []
+        for index in missing:
+            want = wanted[index]
+            if index in fresh:
+                known = self._root(want, bill)
+                shown = [features[picture.digest] for picture in want.pictures]
+                place = self.family.positions(want.opening, want.pictures)
+                sights = self.family.sights(want.opening, shown)
+            else:
+                known, shown = trunks[index], []
+                place = _text_positions(known, len(want.opening))
+                sights = known.sees * len(want.opening)
+            done = len(known.tokens)
+            row = self._row(want.payer, want.opening[done:], place[:, done:], known)
+            rows.append(evolve(row, features=shown, sights=sights[done:]))
+            bill.add(want.payer, Usage(tokens=Tokens(trunk=len(row))))
+            trunks[index] = Trunk(
+                tokens=tuple(want.opening),
+                positions=place,
+                pieces=known.pieces,
+                sees=tuple(sights[-1:]),
+                borrowed=len(known.pieces) if index in fresh else known.borrowed,
+            )
+        for index, piece in zip(missing, self.executor.prefill(rows, bill), strict=True):
+            trunks[index] = evolve(trunks[index], pieces=(*trunks[index].pieces, piece))
+            self.memory.put(wanted[index].key, trunks[index])
+        return trunks
 
     def lengthen(
-        self, trunks: Sequence[Trunk], prompts: Sequence[Sequence[int]], payers: Sequence[int], bill: Bill
-    ) -> list[Trunk]:
-        """Prefill long stems, but for their last token, so that the tries on them need not carry them."""
-        long = [i for i, prompt in enumerate(prompts) if len(prompt) - len(trunks[i].tokens) > ROW_TOKENS]
-        lengthened = list(trunks)
-        rows = []
-        for index in long:
-            trunk, tokens = trunks[index], prompts[index][len(trunks[index].tokens) : -1]
-            place = _text_positions(trunk, len(prompts[index]) - 1)
-            lengthened[index] = evolve(trunk, tokens=tuple(prompts[index][:-1]), positions=place)
-            new = place[:, len(trunk.tokens) :]
-            sights = trunk.sees * len(tokens)
-            rows.append(Row(payers[index], tokens, [len(tokens)] * len(tokens), new, trunk.pieces, sights=sights))
-            bill.add(payers[index], Usage(tokens=Tokens(branch=len(tokens))))
-        for index, piece in zip(long, self.executor.prefill(rows, bill), strict=True):
-            lengthened[index] = evolve(lengthened[index], pieces=(*lengthened[index].pieces, piece))
-        return lengthened
+        self, trunks: Sequence[Trunk], stems: Sequence[Sequence[int]], payers: Sequence[int], bill: Bill
+    ) -> list[tuple[Trunk, Sequence[int]]]:
+        """Prefill long stems, but for their last token, so that the tries on them need not carry them.
 
-    def _known(self, want: Wanted, shared: Sequence[int]) -> Trunk:
-        """Return as much of ``shared`` as a remembered trunk covers; nothing unless that includes every image."""
+        Returns:
+            For every stem what is computed then, and what is left of the stem.
+        """
+        places = list(zip(trunks, stems, strict=True))
+        long = [index for index, stem in enumerate(stems) if len(stem) > ROW_TOKENS]
+        rows, positions = [], []
+        for index in long:
+            trunk, stem = places[index]
+            place = _text_positions(trunk, len(trunk.tokens) + len(stem) - 1)
+            row = self._row(payers[index], stem[:-1], place[:, len(trunk.tokens) :], trunk)
+            rows.append(evolve(row, sights=trunk.sees * len(row)))
+            positions.append(place)
+            bill.add(payers[index], Usage(tokens=Tokens(branch=len(row))))
+        for index, place, piece in zip(long, positions, self.executor.prefill(rows, bill), strict=True):
+            trunk, stem = places[index]
+            tokens, pieces = (*trunk.tokens, *stem[:-1]), (*trunk.pieces, piece)
+            places[index] = evolve(trunk, tokens=tokens, positions=place, pieces=pieces), stem[-1:]
+        return places
+
+    def _known(self, want: Wanted) -> Trunk:
+        """Return as much of a remembered trunk as the prompts share; nothing unless that includes every image."""
         remembered = self.memory.get(want.key)
         if remembered is not None:
-            known = remembered.first(common_prefix(remembered.tokens, shared))
-            if sum(token == self.family.image_token for token in shared[len(known.tokens) :]) == 0:
+            known = remembered.first(common_prefix(remembered.tokens, want.opening))
+            if self.family.image_token not in want.opening[len(known.tokens) :]:
                 return known
-        return Trunk((), torch.zeros(1, 0, dtype=torch.int64), ())
+        return _NOTHING
 
-    def _starts(self, tokens: Sequence[int]) -> Sequence[int]:
+    def _root(self, want: Wanted, bill: Bill) -> Trunk:
+        """Return the trunk of the text before the first image, which is the same for all images.
+
+        It is nothing where the text is short, or where it sees the images.
+        """
+        length = want.opening.index(self.family.image_token) if want.images else 0
+        if length < WORTH_A_ROOT or any(picture.state_bytes for picture in want.pictures):
+            return _NOTHING
+        tokens = tuple(want.opening[:length])
+        root = self.memory.get(tokens)
+        if root is None:
+            place = self.family.positions(tokens, ())
+            bill.add(want.payer, Usage(tokens=Tokens(trunk=length)))
+            root = Trunk(tokens, place, tuple(self.executor.prefill([self._row(want.payer, tokens, place)], bill)))
+            self.memory.put(tokens, root)
+        return root
+
+    def _row(self, owner: int, tokens: Sequence[int], positions: torch.Tensor, known: Trunk | None = None) -> Row:
+        """Return a row without branches that goes on from what is known."""
+        past = known.pieces if known is not None else ()
+        ends = [len(tokens)] * len(tokens)
+        return Row(owner, tokens, ends, positions, past, starts=self.starts(tokens))
+
+    def starts(self, tokens: Sequence[int]) -> Sequence[int]:
         """Return the first token that sees each token: its own, or the first of an image that sees ahead."""
         starts = list(range(len(tokens)))
         if self.family.images_see_ahead:
@@ -196,17 +244,35 @@ class Trunks:
                     starts[index] = starts[index - 1]
         return starts
 
-    def _encode(self, wanted: Iterable[Wanted], bill: Bill) -> dict[str, Features]:
+    def _encode(self, wanted: Sequence[Wanted], bill: Bill) -> dict[str, Features]:
         """Return the features of every picture by its digest, encoding those that are not remembered."""
-        payers = {picture.digest: (picture, want.payer) for want in wanted for picture in self.prepared(want.images)}
-        known = {digest: self.features.get(digest) for digest in payers}
-        found = {digest: features for digest, features in known.items() if features is not None}
-        for batch in _encoder_batches([picture for digest, (picture, _) in payers.items() if digest not in found]):
+        found: dict[str, Features] = {}
+        missing: dict[str, tuple[Picture, int]] = {}
+        for want in wanted:
+            for image, picture in zip(want.images, want.pictures, strict=True):
+                known = self.features.get(picture.digest)
+                if known is not None:
+                    found[picture.digest] = known
+                elif picture.digest not in missing:
+                    whole = self.pictures.whole(image, picture, alone=len(want.images) == 1)
+                    missing[picture.digest] = whole, want.payer
+        for batch in encoder_batches([picture for picture, _ in missing.values()]):
             for picture, features in zip(batch, self.family.encode(batch), strict=True):
                 found[picture.digest] = features
                 self.features.put(picture.digest, features)
-                bill.add(payers[picture.digest][1], Usage(images_encoded=1))
+                bill.add(missing[picture.digest][1], Usage(images_encoded=1))
+        for want in wanted:
+            self.pictures.encoded(want.images)
         return found
+
+
+_NOTHING = Trunk((), torch.zeros(1, 0, dtype=torch.int64), ())
+
+
+def _suffices(known: Trunk, want: Wanted) -> bool:
+    """Whether prefilling the rest of the opening would not pay."""
+    rest = len(want.opening) - len(known.tokens)
+    return rest == 0 or (len(known.tokens) > 0 and (len(want.rests) == 1 or rest < WORTH_EXTENDING))
 
 
 def _text_positions(known: Trunk, length: int) -> torch.Tensor:
@@ -215,15 +281,19 @@ def _text_positions(known: Trunk, length: int) -> torch.Tensor:
     return torch.cat([known.positions, fresh.expand(known.positions.shape[0], -1)], dim=1)
 
 
-def _encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
-    batch: list[Picture] = []
-    size = 0
+def encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
+    """Batch pictures of like shape, so that none is padded to another's size."""
+    alike: dict[torch.Size, list[Picture]] = {}
     for picture in pictures:
-        values = picture.inputs["pixel_values"].numel()
-        if batch and size + values > MAX_VALUES:
-            yield batch
-            batch, size = [], 0
-        batch.append(picture)
-        size += values
-    if batch:
+        alike.setdefault(picture.inputs[PIXELS].shape[1:], []).append(picture)
+    for several in alike.values():
+        batch: list[Picture] = []
+        size = 0
+        for picture in several:
+            values = picture.inputs[PIXELS].numel()
+            if batch and size + values > MAX_VALUES:
+                yield batch
+                batch, size = [], 0
+            batch.append(picture)
+            size += values
         yield batch

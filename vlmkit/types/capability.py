@@ -16,3 +16,5 @@ class Capability(StrEnum):
     """Greedy free text, which the ``text`` readout parses."""
     MULTI_IMAGE = "multi-image"
     """Several images in one query."""
+    FEATURES = "features"
+    """Hidden states of the vision encoder, the projector and the language model's layers."""

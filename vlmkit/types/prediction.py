@@ -46,13 +46,18 @@ class Prediction:
     """The result for one example.
 
     Args:
-        label: Name of the predicted label, or None when the strategy found none.
+        label: Name of the predicted label, or None when the strategy found none. Where the answer is an inner node of
+            the task's taxonomy, that node's label, which no leaf has.
         ranking: The strategy's last ranking, best first; may hold fewer names than the label space.
         trace: The rounds, in order.
         text: The reply to an ``Ask`` task, else None.
+        path: Names from the top of the task's taxonomy down to the predicted node. A strategy that asks about every
+            level by itself gives its answers as they are, though they may lie on no way down; a level without an
+            answer is "". Empty where the strategy knows of no taxonomy.
     """
 
     label: str | None
     ranking: Ranking = field(factory=Ranking)
     trace: tuple[Round, ...] = field(default=(), converter=as_tuple)
     text: str | None = None
+    path: tuple[str, ...] = field(default=(), converter=as_tuple)

@@ -13,6 +13,7 @@ from vlmkit.types.image import Image
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.query import Choose, Generate
 from vlmkit.types.readout import Likelihood, Readout
+from vlmkit.types.taxonomy import Taxonomy
 from vlmkit.types.tuples import as_tuple
 
 
@@ -30,6 +31,7 @@ class Classify:
         id: The example's id; with ``seed`` it fixes every random choice.
         seed: The run's seed.
         prompt: The words of the questions.
+        taxonomy: The tree that the labels are leaves of, or None; it may have leaves that are not asked for.
     """
 
     images: tuple[Image, ...] = field(converter=as_tuple)
@@ -37,6 +39,7 @@ class Classify:
     id: str = ""
     seed: int = 0
     prompt: Prompt = field(factory=default_prompt)
+    taxonomy: Taxonomy | None = field(default=None, repr=False)
 
     def rng(self) -> random.Random:
         """Return a fresh generator that depends on the run's seed and the example's id alone.

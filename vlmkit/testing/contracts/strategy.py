@@ -21,6 +21,7 @@ from vlmkit.types import (
     Capability,
     Choose,
     Classify,
+    Encode,
     Generate,
     Image,
     Letter,
@@ -28,6 +29,7 @@ from vlmkit.types import (
     Prediction,
     Query,
     Task,
+    Taxonomy,
 )
 
 LABEL_COUNTS = (0, 1, 2, 7, 60)
@@ -40,7 +42,7 @@ Step = tuple[Query, ...] | Prediction | UserError
 """One step of a strategy at work: the queries of a round, then the prediction or the refusal."""
 
 
-def check_strategy(strategy: Strategy, *, free_questions: bool = False) -> None:
+def check_strategy(strategy: Strategy, *, free_questions: bool = False, taxonomy: bool = False) -> None:
     """Hold a strategy to its contract; its queries get arbitrary answers, some of them ``None`` or invalid.
 
     ``requires`` is a frozenset of capabilities that covers the readouts of its queries. ``solve`` is a generator: it
@@ -51,10 +53,12 @@ def check_strategy(strategy: Strategy, *, free_questions: bool = False) -> None:
 
     The label is one of the task's, or None, or the raw reply of an invalid ballot. A trace, where there is one, counts
     the queries asked. A ``UserError`` for more labels than there are letters counts as a refusal and is accepted.
+    Where the task has a taxonomy, its nodes may be offered by name, and one of them be the answer.
 
     Args:
         strategy: The strategy.
         free_questions: Whether it solves ``Ask`` tasks as well.
+        taxonomy: Whether the tasks have a taxonomy.
 
     Raises:
         ContractError: It breaks a rule.
@@ -63,7 +67,7 @@ def check_strategy(strategy: Strategy, *, free_questions: bool = False) -> None:
     _check_requires(rules, strategy)
     loaded = _loads_a_framework(type(strategy).__module__)
     rules.demand(not loaded, "its module must load neither torch nor transformers", "importing it does")
-    tasks: list[Task] = [_classify(count, seed) for count in LABEL_COUNTS for seed in (0, 1)]
+    tasks: list[Task] = [_classify(count, seed, taxonomy) for count in LABEL_COUNTS for seed in (0, 1)]
     if free_questions:
         tasks.append(Ask(images=_images(0), question="What is this?", id="question"))
     for refusals in (0.0, 0.5, 1.0):
@@ -87,9 +91,23 @@ def _check_tasks(rules: Rules, strategy: Strategy, tasks: Sequence[Task], refusa
     _compare(rules, tasks, alone, abreast, rule)
 
 
-def _classify(count: int, seed: int) -> Classify:
+def _classify(count: int, seed: int, taxonomy: bool) -> Classify:
     labels = [f"label {number}" for number in range(count)]
-    return Classify(images=_images(seed), labels=labels[::-1] if seed else labels, id=f"{count} labels", seed=seed)
+    return Classify(
+        images=_images(seed),
+        labels=labels[::-1] if seed else labels,
+        id=f"{count} labels",
+        seed=seed,
+        taxonomy=_taxonomy(labels) if taxonomy and labels else None,
+    )
+
+
+def _taxonomy(labels: Sequence[str]) -> Taxonomy:
+    """Return a ragged tree: families of different size, every second label one level deeper."""
+    return Taxonomy(
+        (f"family {number % 3}", *([f"genus {number % 7} of family {number % 3}"] if number % 2 else []), label)
+        for number, label in enumerate(labels)
+    )
 
 
 def _images(shade: int) -> tuple[Image, ...]:
@@ -145,20 +163,29 @@ def _watch(rules: Rules, strategy: Strategy, task: Task, refusals: float) -> Ite
 
 
 def _check_queries(rules: Rules, strategy: Strategy, task: Task, queries: Sequence[Query]) -> None:
-    sound = isinstance(queries, Sequence) and all(isinstance(query, Choose | Generate) for query in queries)
+    sound = isinstance(queries, Sequence) and all(isinstance(query, Choose | Generate | Encode) for query in queries)
     rules.demand(sound, "solve() must yield sequences of queries", f"it yielded {_short(queries)}")
     for query in queries:
         strange = any(image not in task.images for image in query.images)
         rules.demand(not strange, "queries must be about the task's images", "one shows another image")
+        if isinstance(query, Encode):
+            covered = query.requires in strategy.requires
+            rules.demand(covered, "requires must cover its queries", f"{query.requires!r} is missing")
         if not isinstance(query, Choose):
             continue
         names = [option.name for option in query.options]
-        known = task.labels.names if isinstance(task, Classify) else ()
-        rules.demand(set(names) <= set(known), "options must be the task's labels", f"{_short(names)} were offered")
+        rules.demand(set(names) <= _offered(task), "options must be the task's labels", f"{_short(names)} were offered")
         rules.demand(len(set(names)) == len(names), "a query must offer a label once", f"{_short(names)} were offered")
         need = query.readout.requires
         covered = need in strategy.requires
         rules.demand(covered, "requires must cover its queries", f"{need!r} is missing in {strategy.requires!r}")
+
+
+def _offered(task: Task) -> set[str]:
+    if isinstance(task, Ask):
+        return set()
+    nodes = () if task.taxonomy is None else task.taxonomy.nodes
+    return {*task.labels.names, *(node[-1] for node in nodes)}
 
 
 def _check_prediction(
@@ -173,7 +200,8 @@ def _check_prediction(
         return
     names = task.labels.names
     raw = {ballot.reply for ballot in given if isinstance(ballot, Ballot) and ballot.outcome is Outcome.INVALID}
-    known = prediction.label is None or prediction.label in {*names, *raw}
+    inner = set() if task.taxonomy is None else set(map(task.taxonomy.label_of, task.taxonomy.nodes))
+    known = prediction.label is None or prediction.label in {*names, *raw, *inner}
     rules.demand(known, "the label must be None or one of the task's", f"{prediction.label!r} was predicted")
     ranked = prediction.ranking.labels
     sound = set(ranked) <= set(names) and len(set(ranked)) == len(ranked)
