@@ -53,3 +53,15 @@ def test_gpu_without_a_device_says_so_and_succeeds():
 def test_cpu_attention_is_timed_both_ways():
     lines = run("cpu_attention.py", "--rows", "2", "--queries", "8", "--keys", "12", "--times", "1").splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["float32", "bfloat16"]
+
+
+def test_ways_to_predict_paths():
+    table = run("paths_table.py", "--labels", "12", "--images", "2").splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:4]] == ["`tree:descend=flat-by-level+flat`", "`tree+flat`"]
+    assert len(table) == 2 + 6 + 2
+
+
+def test_question_bank():
+    figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
+    assert figures["questions"] == 600
+    assert figures["processor_seconds"] >= 0

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vlmkit.errors import PromptError
@@ -91,3 +91,11 @@ def test_the_example_of_the_docs_works(pytestconfig, tmp_path):
     options = [Label("crane", "a tall wading bird"), Label("heron")]
     text = named_prompt(str(path)).render(options, letters=True, allow_none=True)
     assert "A. crane, a tall wading bird\nB. heron" in text and "None" in text
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(lambda text: text.strip("\n") == text))
+@example("{{ 1 }} {% raw %} {# \"quoted\" 'too' #} \\n \\ 猫 😀")
+def test_a_sentence_before_a_question_is_shown_as_it_is(sentence):
+    options = [Label("cat"), Label("dog")]
+    question = default_prompt()
+    assert question.after(sentence).render(options) == f"{sentence}\n{question.render(options)}"

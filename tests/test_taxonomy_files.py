@@ -16,7 +16,7 @@ from vlmkit.taxonomy import FORMATS, read_taxonomy, write_taxonomy
 from vlmkit.testing.strategies import taxonomies
 
 EXCERPTS = Path(__file__).parent / "excerpts"
-"""A few lines each of real files, cut to what a test needs."""
+"""A few lines each in the formats of real files, cut to what a test needs."""
 
 BUILDER = Builder(PluginHost.load().registry)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
+from attrs import evolve
 
-from vlmkit.measures import Interval
+from vlmkit.measures import Interval, wilson
 
 REPLICATES = 1000
 """Resamples of an interval; the ends of a 95 % one then rest on 25 of them each."""
@@ -16,17 +17,21 @@ def clustered(
     observations: Iterable[tuple[Hashable, Sequence[tuple[float, float]]]],
     names: Sequence[str],
     *,
+    shares: Collection[str] = (),
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Mapping[str, Interval | None]:
     """Return ratios of sums with percentile intervals, from a bootstrap that resamples whole clusters.
 
-    All ratios see the same resamples. A ratio that all clusters share has an interval of no width: the observations
-    say nothing of what was not seen. A resample in which a denominator is 0 is left out of that ratio's interval.
+    All ratios see the same resamples. A resample in which a denominator is 0 is left out of that ratio's interval.
+
+    Where all clusters agree, every resample says the same, and the interval has no width. For a share that is 0 or 1
+    everywhere the Wilson interval over clusters stands in: a hundred right images do not prove the next one right.
 
     Args:
         observations: The cluster of each, and its numerator and denominator for each name.
         names: What the ratios are called.
+        shares: Those that lie between 0 and 1.
         confidence: Coverage of the intervals.
         seed: Seed of the resamples; with the observations in their order it fixes the intervals.
 
@@ -51,6 +56,11 @@ def clustered(
             found[name] = None
             continue
         value = numerator / denominator
+        if name in shares and value in (0, 1):
+            judged = int((totals[:, index, 1] > 0).sum())
+            agreed = wilson(round(value) * judged, judged, confidence=confidence)
+            found[name] = agreed and evolve(agreed, n=round(denominator))
+            continue
         low, high = np.nanquantile(replicates[:, index], (tail, 1 - tail)).tolist()
         # With few clusters the resamples can all lie on one side.
         found[name] = Interval(value, min(low, value), max(high, value), round(denominator))

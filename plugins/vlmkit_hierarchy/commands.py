@@ -11,6 +11,7 @@ import click
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "questions": "vlmkit_hierarchy.questions_command:questions",
+        "eval": "vlmkit_hierarchy.eval_command:evaluate",
     }
 )
 """Where each sub-command is, as ``"package.module:attribute"``."""

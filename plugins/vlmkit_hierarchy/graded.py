@@ -12,6 +12,9 @@ from vlmkit.types.tuples import as_tuple
 Levels = Sequence[str | None]
 """Names level by level, the first level below the root first; None where a level is ungraded or has no answer."""
 
+Pair = tuple[str, Levels, Levels]
+"""An image, the right path and the predicted one."""
+
 ROOT = "(root)"
 """Stands for the root where it counts as a level."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from attrs import frozen
@@ -34,6 +34,17 @@ class LevelNames:
     def path(self, node: Path) -> tuple[str, ...]:
         """Return the way down to a node in these names."""
         return tuple(self.levels[depth - 1][node[:depth]] for depth in range(1, len(node) + 1))
+
+    def names_of(self, answers: Sequence[str], target: Path) -> tuple[str | None, ...]:
+        """Return the nodes' own names, level by level, in these names; None for one that no node of the level has.
+
+        Where several nodes of a level have the name, the target's ancestor is meant, if it is one of them.
+        """
+        found: list[str | None] = []
+        for depth, (answer, level) in enumerate(zip(answers, self.levels, strict=False), start=1):
+            meant = {node: name for node, name in level.items() if node[-1] == answer}
+            found.append(meant.get(target[:depth], next(iter(meant.values()), None)))
+        return tuple(found)
 
     def _level(self, depth: int) -> Mapping[Path, str]:
         nodes = self.taxonomy.level(depth)

@@ -99,6 +99,11 @@ def right_leaf_wrong_path(graded: Graded) -> Ratio:
     return graded.ends_right and not all(graded.right), graded.ends_right
 
 
+def unanswered(graded: Graded) -> Ratio:
+    """Share of the graded levels without an answer: no option was named, or the prediction ends above them."""
+    return graded.predicted[: len(graded.target)].count(None), len(graded.target)
+
+
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.__name__: metric
@@ -113,6 +118,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             hierarchical_recall,
             hierarchical_f1,
             right_leaf_wrong_path,
+            unanswered,
         )
     }
 )

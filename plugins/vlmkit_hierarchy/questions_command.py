@@ -49,7 +49,7 @@ def questions(
     context: click.Context,
     *,
     data: str,
-    taxonomy: Path | None,
+    taxonomy: str | None,
     distractors: str,
     embedder: Path | None,
     template: str,
@@ -69,10 +69,10 @@ def questions(
         raise UserError(f"{distractors} distractors need one measure", hint="give --embedder or --similarity")
     if not similar and (embedder or similarity):
         raise UserError(f"{distractors} distractors look at no likeness", hint="leave out --embedder and --similarity")
-    registry = session(context).plugins.registry
-    spec = dataset_spec(data, registry)
-    dataset = Builder(registry).dataset(spec)
-    places = Places(LevelNames(taxonomy_of(dataset, taxonomy)))
+    builder = Builder(session(context).plugins.registry)
+    spec = dataset_spec(data, builder.registry)
+    dataset = builder.dataset(spec)
+    places = Places(LevelNames(taxonomy_of(dataset, taxonomy, builder)))
     examples, rng = islice(dataset, limit), random.Random(seed)
     if embedder is not None:
         source = by_embedder(distractors, examples, places, embedder, template=template, device=device)

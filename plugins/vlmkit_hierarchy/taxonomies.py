@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from vlmkit import Dataset, OffersTaxonomy, Taxonomy
 from vlmkit.errors import DataError
+from vlmkit.registry import Builder
 
 TAXONOMY = click.option(
     "--taxonomy",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The tree over the labels (docs/data.md).  [default: the data set's own]",
+    metavar="FILE|FORMAT:...",
+    help="The tree over the labels, in any format that vlmkit run takes.  [default: the data set's own]",
 )
 
 
-def taxonomy_of(dataset: Dataset, path: Path | None) -> Taxonomy:
-    """Return the taxonomy of a file or, without one, that of the data set.
+def taxonomy_of(dataset: Dataset, given: str | None, builder: Builder) -> Taxonomy:
+    """Return the taxonomy that was given or, without one, that of the data set.
 
     Raises:
         DataError: There is neither.
-        TaxonomyError: The file cannot be read, or is no tree.
+        TaxonomyError: The one given cannot be read, or is no tree.
     """
-    if path is not None:
-        raise NotImplementedError
+    if given is not None:
+        return builder.taxonomy(given)
     if not isinstance(dataset, OffersTaxonomy):
-        raise DataError("the data set comes without a taxonomy", hint="give --taxonomy FILE")
+        raise DataError("the data set comes without a taxonomy", hint="give one: --taxonomy FILE")
     return dataset.taxonomy

@@ -10,6 +10,9 @@ from vlmkit_hierarchy.graded import ROOT, Graded
 from vlmkit_hierarchy.levels import LevelNames, Path
 from vlmkit_hierarchy.metrics import Metric, Ratio
 
+HEIGHTS = frozenset({"mistake_severity"})
+"""The figures that are no shares but numbers of levels."""
+
 
 def tree_metrics(taxonomy: Taxonomy, *, ignore_case: bool = False) -> Mapping[str, Metric]:
     """Return the figures by name.

@@ -33,7 +33,9 @@ class Branch:
             TaxonomyError: The task has no taxonomy, or a label is no leaf of it.
         """
         if task.taxonomy is None:
-            raise TaxonomyError("strategy tree needs a taxonomy", hint="give one: --taxonomy FILE")
+            raise TaxonomyError(
+                "strategy tree needs a taxonomy", hint="give --taxonomy FILE, or taxonomy=... in Python"
+            )
         return cls(ROOT, dict(zip(task.taxonomy.leaves_of(task.labels), task.labels, strict=True)))
 
     @cached_property

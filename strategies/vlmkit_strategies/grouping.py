@@ -126,7 +126,9 @@ def partition(
         rng.shuffle(ordered)
     elif grouping == "taxonomy":
         if taxonomy is None:
-            raise TaxonomyError("dci: grouping=taxonomy needs a taxonomy", hint="give one: --taxonomy FILE")
+            raise TaxonomyError(
+                "dci: grouping=taxonomy needs a taxonomy", hint="give --taxonomy FILE, or taxonomy=... in Python"
+            )
         ordered = taxonomy.depth_first(ordered)
     elif grouping != "list":
         assert similarity is not None

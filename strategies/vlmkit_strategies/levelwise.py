@@ -32,9 +32,10 @@ def leaf_conditioned(task: Classify, inner: Strategy) -> Solving:
         forks.append(branch)
         branch = next(child for child in branch.children if child.name == name)
     answers = yield from together([among_children(given, fork, inner) for fork in forks])
+    offered = [{child.name: child for child in fork.children} for fork in forks]
     return evolve(
         prediction,
-        path=(*(answer.label or "" for answer in answers), prediction.path[-1]),
+        path=(*map(_name, answers, offered), prediction.path[-1]),
         trace=(*prediction.trace, *joined(answers, 1, _answered(prediction))),
     )
 
@@ -58,10 +59,7 @@ def flat_by_level(task: Classify, inner: Strategy) -> Solving:
             ),
         ]
     )
-    path = [
-        nodes[answer.label].name if answer.label in nodes else ""
-        for nodes, answer in zip(offered, answers, strict=True)
-    ]
+    path = list(map(_name, answers, offered))
     if even:
         path.append(leaf.path[-1] if leaf.path else "")
     return evolve(leaf, path=path, trace=joined([leaf, *answers], len(root.leaves), _answered(leaf)))
@@ -71,6 +69,12 @@ def _named(level: Mapping[Path, Branch]) -> dict[str, Branch]:
     """Return the nodes of a level by names that tell them apart."""
     names = distinct_labels(tuple(level))
     return {names[path]: branch for path, branch in level.items()}
+
+
+def _name(answer: Prediction, nodes: Mapping[str, Branch]) -> str:
+    """Return the name of the node that was answered, or an empty one where the reply was none of them."""
+    node = nodes.get(answer.label or "")
+    return "" if node is None else node.name
 
 
 def _answered(prediction: Prediction) -> tuple[str, ...]:

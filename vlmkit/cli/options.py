@@ -118,6 +118,9 @@ WORDS = _in_order(
     click.option(
         "--labels", type=click.Path(path_type=Path), metavar="FILE", help="Labels other than the data set's own."
     ),
+    click.option(
+        "--taxonomy", metavar="FILE|SPEC", help="Tree whose leaves are the labels, as FILE or FORMAT:key=value."
+    ),
     click.option("--prompt", metavar="NAME|FILE", help="The words of the questions."),
 )
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
+from vlmkit.cli.answers import Answers
 from vlmkit.cli.main import session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, config_option
 from vlmkit.cli.output import console, note, print_json
 from vlmkit.contracts import Dataset
-from vlmkit.data.labels import read_labels
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import CapabilityError, SpecError
 from vlmkit.prompts import default_prompt, named_prompt
@@ -52,6 +52,7 @@ class Asked:
         model: ``--model``.
         strategies: Every ``--strategy``.
         labels: ``--labels``.
+        taxonomy: ``--taxonomy``.
         prompt: ``--prompt``.
         limit: ``--limit``.
         seed: ``--seed``.
@@ -68,6 +69,7 @@ class Asked:
     model: str
     strategies: Sequence[str]
     labels: Path | None
+    taxonomy: str | None
     prompt: str | None
     limit: int | None
     seed: int
@@ -144,7 +146,8 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
     builder = Builder(registry)
     spec = dataset_spec(asked.data, registry)
     dataset = builder.dataset(spec)
-    labels = dataset.labels if asked.labels is None else read_labels(asked.labels)
+    answers = Answers.of(dataset, asked.labels, asked.taxonomy, builder)
+    labels = answers.labels
     prompt = default_prompt() if asked.prompt is None else named_prompt(asked.prompt)
     strategies = [(text, builder.strategy(text)) for text in asked.strategies]
     swept = None if asked.group_sizes is None else _with_group_size(asked.strategies, registry)
@@ -155,7 +158,7 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
                 # By the user's name for it: a server would be asked for its own.
                 raise CapabilityError(missing, strategy=type(strategy).__name__, backend=asked.model)
         total, examples = _sample(dataset, asked, labels)
-        planner = Planner(backend, examples, labels, prompt, asked.seed, asked.in_flight)
+        planner = Planner(backend, examples, labels, prompt, asked.seed, asked.in_flight, answers.taxonomy)
         parts = []
         for text, strategy in strategies:
             say(f"driving {text} on {len(examples):,} of {total:,} examples")

@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
+from vlmkit.cli.answers import Answers
 from vlmkit.cli.main import INTERRUPTED, session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
 from vlmkit.cli.output import console, error, note, print_json, warning
-from vlmkit.data.labels import read_labels
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs import Run, RunDirectory, Survey, default_directory, fingerprint
 from vlmkit.runs.manifest import manifest
+from vlmkit.types import Taxonomy
 
 
 @click.command()
@@ -44,6 +45,7 @@ def run(
     model: str,
     strategy: str,
     labels: Path | None,
+    taxonomy: str | None,
     prompt: str | None,
     output: Path | None,
     limit: int | None,
@@ -82,6 +84,7 @@ def run(
             model=model,
             strategies=(strategy,),
             labels=labels,
+            taxonomy=taxonomy,
             prompt=prompt,
             limit=limit,
             seed=seed,
@@ -98,8 +101,12 @@ def run(
     say = (lambda message: None) if quiet else note
     plugins = session(context).plugins
     spec = dataset_spec(data, plugins.registry)
-    dataset = Builder(plugins.registry).dataset(spec)
-    space = dataset.labels if labels is None else read_labels(labels)
+    builder = Builder(plugins.registry)
+    dataset = builder.dataset(spec)
+    answers = Answers.of(dataset, labels, taxonomy, builder)
+    space = answers.labels
+    if answers.given is not None:
+        say(_shape(answers.given))
     with Pipeline(
         model,
         strategy,
@@ -126,6 +133,7 @@ def run(
             labels=space,
             prompt=pipeline.prompt,
             seed=seed,
+            taxonomy=answers.given,
         )
         config = _config(context)
         if output is None:
@@ -138,6 +146,7 @@ def run(
             labels=space,
             plugins=plugins,
             seed=seed,
+            taxonomy=answers.taxonomy,
         )
         with RunDirectory.open(output, start, fresh=fresh) as files:
             if files.continued:
@@ -152,6 +161,7 @@ def run(
                 files=files,
                 config=config,
                 plugins=plugins,
+                taxonomy=answers.taxonomy,
                 limit=limit,
                 allowed=max_failures,
                 warn=warning,
@@ -177,6 +187,11 @@ def run(
             f"see the errors in {output / 'predictions.jsonl'}; the same command tries them again"
         )
         context.exit(1)
+
+
+def _shape(taxonomy: Taxonomy) -> str:
+    root = f"; {taxonomy.root!r} is its root and no level" if taxonomy.root else ""
+    return f"taxonomy: {len(taxonomy.paths):,} leaves, {taxonomy.depth} levels{root}"
 
 
 def _config(context: click.Context) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from vlmkit.prompts import Prompt
 from vlmkit.tokentree import TokenTreeBackend
 from vlmkit.tokentree.dry import DryBackend
 from vlmkit.tokentree.work import Work, shapes
-from vlmkit.types import Answer, Capability, Example, LabelSpace, Query, Tokens, Usage
+from vlmkit.types import Answer, Capability, Example, LabelSpace, Query, Taxonomy, Tokens, Usage
 
 TIMED = 4
 """Examples that a rate is measured on, after one that warms up."""
@@ -35,6 +35,7 @@ class Planner:
         prompt: The words of the questions.
         seed: The run's seed.
         in_flight: Most examples worked on at once.
+        taxonomy: The tree that the labels are leaves of.
     """
 
     backend: Backend
@@ -43,6 +44,7 @@ class Planner:
     prompt: Prompt
     seed: int = 0
     in_flight: int = 32
+    taxonomy: Taxonomy | None = None
 
     def plan(self, name: str, strategy: Strategy, rate: Rate | None = None) -> Planned:
         """Drive a strategy and return what it costs.
@@ -144,7 +146,8 @@ class Planner:
         chosen = self.examples if examples is None else examples
         done: list[Solved] = []
         failed: list[Solved] = []
-        for solved in engine.solve(chosen, self.labels, seed=self.seed, prompt=self.prompt):
+        solving = engine.solve(chosen, self.labels, seed=self.seed, prompt=self.prompt, taxonomy=self.taxonomy)
+        for solved in solving:
             (done if solved.error is None else failed).append(solved)
         if not done:
             raise DataError(f"all {len(failed):,} examples failed ({failed[0].error})", hint="mend the first")

@@ -17,7 +17,6 @@ from vlmkit.errors import PluginError, SpecError, UnknownNameError
 from vlmkit.registry.registry import Entry, Registry
 from vlmkit.registry.source import taxonomy_spec
 from vlmkit.registry.spec import Chain, Spec
-from vlmkit.taxonomy import FORMATS
 from vlmkit.types import Letter, Likelihood, Readout, Reply, Taxonomy
 
 READOUTS: Mapping[str, type[Readout]] = types.MappingProxyType(
@@ -80,6 +79,8 @@ class Builder:
             TaxonomyError: Nothing is there, or it is no tree.
             SpecError: An option or value does not fit.
         """
+        from vlmkit.taxonomy import FORMATS  # only now: --help stays quick
+
         spec = taxonomy_spec(text)
         taxonomy: Taxonomy = self._call(FORMATS[spec.name].read, spec, what="taxonomy", given={})
         return taxonomy

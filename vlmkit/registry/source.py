@@ -9,7 +9,6 @@ from vlmkit.data.images import is_image_file
 from vlmkit.errors import DataError, TaxonomyError, UnknownNameError, UserError
 from vlmkit.registry.registry import Registry
 from vlmkit.registry.spec import Spec
-from vlmkit.taxonomy import FORMATS, format_of
 
 _LISTS = (".csv", ".jsonl")
 
@@ -42,6 +41,8 @@ def taxonomy_spec(text: str) -> Spec:
     Raises:
         TaxonomyError: Nothing is there, and it is no spec of a format either.
     """
+    from vlmkit.taxonomy import FORMATS, format_of  # only now: --help stays quick
+
     if os.path.exists(text):
         return Spec(format_of(Path(text)), {"path": text})
     name, colon, _ = text.partition(":")

@@ -16,6 +16,8 @@ from vlmkit.runs.convert import dumps, from_json, to_json
 from vlmkit.runs.files import JsonLines, Lock, disk_errors, write_atomically
 from vlmkit.runs.fingerprint import differences
 from vlmkit.runs.record import Record
+from vlmkit.taxonomy import paths
+from vlmkit.types import Taxonomy
 
 MANIFEST, PREDICTIONS, RESULTS, SAMPLES, LOCK = (
     "manifest.json",
@@ -24,6 +26,7 @@ MANIFEST, PREDICTIONS, RESULTS, SAMPLES, LOCK = (
     "samples.jsonl",
     ".lock",
 )
+TAXONOMY = "taxonomy.json"
 
 
 @frozen
@@ -99,6 +102,14 @@ class RunDirectory:
                     f"{predictions.path} line {number} is no record of this version", hint="give another --output"
                 ) from error
             yield record
+
+    def write_taxonomy(self, taxonomy: Taxonomy) -> None:
+        """Write ``taxonomy.json``, from each label to its path.
+
+        Raises:
+            RunDirectoryError: It cannot be written.
+        """
+        write_atomically(self.path / TAXONOMY, [paths.text(taxonomy).encode()])
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json`` as a whole.

@@ -54,7 +54,7 @@ def manifest(
             "sha256": label_digest(labels),
             "collisions": [list(group) for group in labels.collisions],
         },
-        **({} if taxonomy is None else {"taxonomy": _described(taxonomy)}),
+        **({} if taxonomy is None else {"taxonomy": _shape(taxonomy)}),
         "seed": seed,
         "session": {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -71,7 +71,7 @@ def manifest(
     }
 
 
-def _described(taxonomy: Taxonomy) -> dict[str, Any]:
+def _shape(taxonomy: Taxonomy) -> dict[str, Any]:
     return {
         "leaves": len(taxonomy.paths),
         "depth": taxonomy.depth,

@@ -71,6 +71,8 @@ class Run:
         Raises:
             UserError: The run cannot go on, or the model has answered nothing for a while; what is done stays on disk.
         """
+        if self.taxonomy is not None:
+            self.files.write_taxonomy(self.taxonomy)
         self._tell("vlmkit_run_started")
         failures = 0
         try:

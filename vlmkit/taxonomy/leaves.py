@@ -37,9 +37,11 @@ def grown(file: TextFile, leaves: Sequence[Leaf], *, ranks: Sequence[str] = (), 
     if not leaves:
         raise file.wrong("it holds no leaf", hint="see docs/taxonomies.md")
     places: dict[Path, str] = {}
+    sound: set[str] = set()
     for leaf in leaves:
         try:
-            check_names(leaf.path)
+            check_names(name for name in leaf.path if name not in sound)
+            sound.update(leaf.path)
         except TaxonomyError as error:
             raise file.wrong(error.message, at=leaf.at, hint=error.hint) from None
         if leaf.path in places:
@@ -76,8 +78,7 @@ def uprooted(file: TextFile, leaves: Sequence[Leaf], *, ranks: Sequence[str] = (
 
 def root_to_write(taxonomy: Taxonomy) -> str:
     """Return the root's name for files of paths; empty where none is needed to read the same taxonomy again."""
-    tops = taxonomy.children(())
-    alone = len(tops) == 1 and not taxonomy.is_leaf(tops[0])
+    alone = len({path[0] for path in taxonomy.paths}) == 1 and all(len(path) > 1 for path in taxonomy.paths)
     return taxonomy.root or (NO_ROOT if alone else "")
 
 
