@@ -90,6 +90,7 @@ def train() -> None:
 @click.pass_context
 def lora(
     context: click.Context,
+    /,
     *,
     data: Path,
     images: Path | None,

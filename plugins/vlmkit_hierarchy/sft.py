@@ -1,0 +1,70 @@
+"""From a question bank to conversations for fine-tuning, in the very words of an evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vlmkit import Classify, Dataset, Example, Prompt
+from vlmkit.data.images import open_image
+from vlmkit_hierarchy.asked import NO_LABELS, AskedImages
+from vlmkit_hierarchy.asking import AskSheet, Mode, asked, text_prompt
+from vlmkit_hierarchy.bank import LETTERS, Bank
+
+
+def conversations(
+    bank: Bank,
+    images: Dataset | None,
+    modes: Sequence[Mode],
+    beside: Path,
+    *,
+    prompt: Prompt | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield a conversation for each question: what ``vlmkit hierarchy eval`` would ask, and the right letter.
+
+    Args:
+        bank: The questions.
+        images: The data set that has the pictures; None where they are not shown.
+        modes: How each question is asked; the leaf is left out of text mode, which names it.
+        beside: The file that the conversations go to. Its folder is what paths of images are relative to; pictures
+            that are no files yet are written into a folder with its name.
+        prompt: The words of the questions; by default those of an evaluation.
+
+    Raises:
+        DataError: The data set lacks an image.
+        ImageError: A picture that is no file cannot be decoded.
+    """
+    for index, example in enumerate(AskedImages(bank, images)):
+        shown = _paths(example, index, beside) if "image" in modes else []
+        for mode in modes:
+            yield from _about(bank, example.id, mode, shown if mode == "image" else [], prompt)
+
+
+def _about(bank: Bank, image: str, mode: Mode, shown: Sequence[str], prompt: Prompt | None) -> Iterator[dict[str, Any]]:
+    """Yield the conversations about one image in one mode."""
+    named = mode == "text"
+    strategy = AskSheet(sheet_of=bank.sheet, ranks=bank.taxonomy.ranks, mode=mode, autofill_leaf=named)
+    words = {} if prompt is None and not named else {"prompt": prompt or text_prompt()}
+    queries = next(strategy.solve(Classify((), NO_LABELS, id=image, **words)))
+    for question, query in zip(asked(bank.sheet(image), autofill_leaf=named), queries, strict=True):
+        said = [
+            {"from": "human", "value": "<image>\n" * len(shown) + query.text},
+            {"from": "gpt", "value": LETTERS[question.answer]},
+        ]
+        pictures = {"images": shown} if shown else {}
+        yield {"id": f"{image}#{mode}-{question.level}", **pictures, "conversations": said}
+
+
+def _paths(example: Example, index: int, beside: Path) -> list[str]:
+    """Return where the pictures of an example lie, relative to the file's folder; write those that are no files."""
+    paths = []
+    for place, source in enumerate(example.images):
+        path = source
+        if not isinstance(path, Path):
+            path = beside.parent / beside.stem / f"{index:06d}{f'-{place}' if place else ''}.png"
+            path.parent.mkdir(exist_ok=True)
+            open_image(source, name=example.id).pixels.save(path)
+        paths.append(Path(os.path.relpath(path, beside.parent)).as_posix())
+    return paths
