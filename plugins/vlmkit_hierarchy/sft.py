@@ -9,6 +9,7 @@ from typing import Any
 
 from vlmkit import Classify, Dataset, Example, Prompt
 from vlmkit.data.images import open_image
+from vlmkit.prompts import default_prompt
 from vlmkit_hierarchy.asked import NO_LABELS, AskedImages
 from vlmkit_hierarchy.asking import AskSheet, Mode, asked, text_prompt
 from vlmkit_hierarchy.bank import LETTERS, Bank
@@ -46,8 +47,8 @@ def _about(bank: Bank, image: str, mode: Mode, shown: Sequence[str], prompt: Pro
     """Yield the conversations about one image in one mode."""
     named = mode == "text"
     strategy = AskSheet(sheet_of=bank.sheet, ranks=bank.taxonomy.ranks, mode=mode, autofill_leaf=named)
-    words = {} if prompt is None and not named else {"prompt": prompt or text_prompt()}
-    queries = next(strategy.solve(Classify((), NO_LABELS, id=image, **words)))
+    words = prompt or (text_prompt() if named else default_prompt())
+    queries = next(strategy.solve(Classify((), NO_LABELS, id=image, prompt=words)))
     for question, query in zip(asked(bank.sheet(image), autofill_leaf=named), queries, strict=True):
         said = [
             {"from": "human", "value": "<image>\n" * len(shown) + query.text},

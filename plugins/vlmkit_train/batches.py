@@ -53,19 +53,18 @@ class Collator:
         cast = {name: value.to(dtype) if value.is_floating_point() else value for name, value in batch.items()}
         return {**cast, "labels": labels}
 
-    def _processed(self, messages: Sequence[Any], **more: Any) -> dict[str, torch.Tensor]:
+    def _processed(self, messages: Sequence[Any]) -> dict[str, torch.Tensor]:
         made = self._chat.processor.apply_chat_template(
             messages,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"padding": len(messages) > 1},
-            **more,
         )
         return dict(made)
 
     def _replies(self, messages: Sequence[Any], ids: list[int]) -> Iterator[tuple[int, int]]:
-        """Yield where each reply begins and where its end of turn ends."""
+        """Yield where each reply begins and where its end of turn ends; no image comes after the first reply."""
         written = self._template(messages)
         end = self._chat.end_tokens[0]
         for place, message in enumerate(messages):
@@ -74,20 +73,13 @@ class Collator:
             prompt = self._template(messages[:place], add_generation_prompt=True)
             if not written.startswith(prompt):
                 raise self._unclear("its chat template writes a reply elsewhere than after its prompt")
-            start = self._start(messages, place, written[len(prompt) :], ids)
-            if end not in ids[start:]:
+            (rest,) = self._chat.tokenize([written[len(prompt) :]])
+            start = len(ids) - len(rest)
+            if ids[start:] != list(rest):
+                raise self._unclear("its tokenizer merges a reply with its prompt")
+            if end not in rest:
                 raise self._unclear("its chat template writes no end of turn after a reply")
             yield start, ids.index(end, start) + 1
-
-    def _start(self, messages: Sequence[Any], place: int, rest: str, ids: list[int]) -> int:
-        """Return how many tokens stand before a reply: those of its prompt, as they are when it is asked for."""
-        if any(part["type"] == "image" for message in messages[place:] for part in message["content"]):
-            # How many tokens the later images take is only seen from the prompt before them.
-            return int(self._processed([messages[:place]], add_generation_prompt=True)["input_ids"].shape[1])
-        (tail,) = self._chat.tokenize([rest])
-        if ids[len(ids) - len(tail) :] != list(tail):
-            raise self._unclear("its tokenizer merges a reply with its prompt")
-        return len(ids) - len(tail)
 
     def _template(self, messages: Sequence[Any], **more: Any) -> str:
         text: str = self._chat.processor.apply_chat_template(messages, tokenize=False, **more)

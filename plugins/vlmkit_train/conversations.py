@@ -1,8 +1,8 @@
 """Conversations about images in a JSONL file, in the form that LLaVA brought up; read one at a time.
 
 A line: ``conversations``, turns ``{"from": "human" or "gpt", "value": text}``, alternating, perhaps after one from
-``system``; ``image``, a path, or ``images``, several; ``id``. Each ``<image>`` in a human turn stands for the next
-image.
+``system``; ``image``, a path, or ``images``, several; ``id``. Each ``<image>`` in the first human turn stands for the
+next image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vlmkit.data.text import TextFile
 from vlmkit.errors import DataError, VlmkitError
 
 IMAGE = "<image>"
-"""Stands for an image in a human turn."""
+"""Stands for an image in the first human turn."""
 
 _ROLES = {"system": "system", "human": "user", "gpt": "assistant"}
 
@@ -166,8 +166,8 @@ def _turns(value: Any) -> tuple[Turn, ...]:
     for place, turn in enumerate(turns, start=1):
         if turn.role == "assistant" and not turn.text.strip():
             raise ValueError(f"turn {place} is an empty reply")
-        if turn.role != "user" and IMAGE in turn.text:
-            raise ValueError(f"turn {place} shows an image, which only human turns can")
+        if turn is not turns[roles.index("user")] and IMAGE in turn.text:
+            raise ValueError(f"turn {place} shows an image, which only the first human turn can")
     return tuple(turns)
 
 
