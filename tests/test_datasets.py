@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vlmkit_datasets
-from vlmkit.contracts import Dataset
+from vlmkit.contracts import Dataset, OffersTaxonomy
 from vlmkit.data.images import open_image
 from vlmkit.errors import DataError, ImageError
 from vlmkit.registry import Builder, Registry, Spec
@@ -55,6 +55,21 @@ def test_sub_folders_are_the_targets(build, tmp_path):
     assert data.labels.names == ("Emu", "cat", "dog")
     assert len(data) == 5 and list(data) == list(data)
     assert all(open_image(source).pixels.size == (2, 2) for example in data for source in example.images)
+
+
+def test_nested_folders_form_a_taxonomy(registry, tmp_path):
+    root = pictures(tmp_path / "life", "bird/crane/a.png", "machine/crane/b.png", "stone/c.png", "loose.png")
+    data = Builder(registry).dataset(Spec("folder", {"path": str(root), "nested": "true"}))
+    assert isinstance(data, OffersTaxonomy) and data.taxonomy is not None
+    assert (data.taxonomy.paths, data.taxonomy.root) == (
+        (("bird", "crane"), ("machine", "crane"), ("stone",)),
+        "life",
+    )
+    assert data.labels == data.taxonomy.labels
+    assert [example.target for example in data] == ["crane (bird)", None, "crane (machine)", "stone"]
+    picture(root / "bird" / "d.png")
+    with pytest.raises(DataError, match="life holds no taxonomy: bird is a leaf and has nodes below it; move its"):
+        Folder(root, nested=True)
 
 
 def test_a_flat_folder_has_no_targets(build, tmp_path):

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmkit import Choose, Label, Letter, Likelihood
+from vlmkit import Choose, Label, Letter, Likelihood, Taxonomy
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.taxonomy import write_taxonomy
 from vlmkit.testing.models import shared_checkpoint
 from vlmkit.testing.plain import Plain
+from vlmkit.testing.server import FakeServer, Said
 from vlmkit_glyphs.dataset import Glyphs
+from vlmkit_glyphs.names import path
 from vlmkit_hierarchy.letters import first_letter_anywhere_v1, letter_anchored_v1
 
 REPLIES = {
@@ -68,8 +70,8 @@ def values(metrics):
     return {name: figure["value"] for name, figure in metrics.items() if isinstance(figure, dict)}
 
 
-def lines_of(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def lines_of(file):
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def test_the_embedded_model_answers_a_bank(vlmkit_here, bank, tmp_path):
@@ -110,6 +112,22 @@ def test_an_evaluation_goes_on_where_it_ended_and_asks_nothing_twice(vlmkit_here
     assert (refused.returncode, "strategy.mode was" in refused.stderr) == (2, True)
 
 
+def test_a_picture_that_cannot_be_read_fails_alone_and_is_asked_about_again(vlmkit_here, tmp_path):
+    vlmkit_here("glyphs", "draw", "pictures", "--labels", 6, "--images", 6)
+    labels = (tmp_path / "pictures" / "labels.txt").read_text(encoding="utf-8").splitlines()
+    write_taxonomy(Taxonomy(map(path, labels)), tmp_path / "tree.json")
+    vlmkit_here("hierarchy", "questions", "pictures", "--taxonomy", "tree.json", "--output", "bank.jsonl")
+    broken = next((tmp_path / "pictures").rglob("*.png"))
+    sound = broken.read_bytes()
+    broken.write_bytes(sound[:50])
+    asked = ("hierarchy", "eval", "bank.jsonl", "--model", "scripted", "--output", "run", "--json")
+    done = vlmkit_here(*asked)
+    assert (done.returncode, "1 of 6 images failed" in done.stderr) == (1, True)
+    assert json.loads(done.stdout)["metrics"]["hca"]["n"] == json.loads(done.stdout)["n"]["done"] == 5
+    broken.write_bytes(sound)
+    assert results_of(vlmkit_here(*asked))["n"] == {"total": 6, "done": 6, "failed": 0}
+
+
 def test_text_mode_shows_no_image_and_fills_the_leaf_in(vlmkit_here, bank, tmp_path):
     asked = (
         "hierarchy",
@@ -137,15 +155,35 @@ def test_text_mode_shows_no_image_and_fills_the_leaf_in(vlmkit_here, bank, tmp_p
 
 @pytest.mark.parametrize("recipe", ["qwen3_vl", "gemma3", "idefics3"])
 def test_scores_without_an_image_are_those_of_plain_forwards(recipe):
-    path = shared_checkpoint(recipe)
-    backend = build_backend(str(path), Builder(PluginHost.load().registry), device="cpu", dtype="float32")
+    checkpoint = shared_checkpoint(recipe)
+    backend = build_backend(str(checkpoint), Builder(PluginHost.load().registry), device="cpu", dtype="float32")
     options = [Label("owl"), Label("barn owl"), Label("crow")]
     queries = [
         Choose((), options[:number], readout=readout) for number in (2, 3) for readout in (Letter(), Likelihood())
     ]
     for query, ballot in zip(queries, backend.answer(queries), strict=True):
-        assert ballot.log_probs == pytest.approx(Plain(path).log_probs(query), abs=1e-4)
+        assert ballot.log_probs == pytest.approx(Plain(checkpoint).log_probs(query), abs=1e-4)
     backend.close()
+
+
+SERVER = "openai:model=fake,logprobs=yes,token_ids=no,choices=none,length=max_tokens,greedy=yes,base_url="
+
+
+@pytest.mark.parametrize("readout", ["letter", "generate"])
+def test_a_server_is_asked_without_an_image_too(vlmkit_here, monkeypatch, bank, readout):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    seen = []
+
+    def always_b(asked):
+        seen.append(asked)
+        return Said("B", {"A": -3.0, "B": -0.1, "C": -4.0, "D": -5.0} if asked.letters else {})
+
+    with FakeServer(answer=always_b) as server:
+        model = SERVER + server.base_url
+        asked = ("hierarchy", "eval", "bank.jsonl", "--mode", "text", "--no-autofill-leaf", "--model", model)
+        results = results_of(vlmkit_here(*asked, "--readout", readout, "--output", "run", "--json"))
+    assert {one.images for one in seen} == {()}
+    assert values(results["metrics"])["por"] == pytest.approx(share_right(bank, "B"))
 
 
 CHATTY = '''
@@ -190,8 +228,8 @@ def test_generated_text_is_judged_by_both_parsers_by_name(vlmkit_here, install_p
     assert again["other_parsers"]["letter-anchored-v1"] == results["metrics"]
 
 
-def write_lines(path, *lines):
-    path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines), "utf-8")
+def write_lines(file, *lines):
+    file.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines), "utf-8")
 
 
 @pytest.mark.parametrize("form", ["letters", "path"])

@@ -37,21 +37,20 @@ def value(name, *pairs, **options):
     return sum(numerator for numerator, _ in ratios) / sum(denominator for _, denominator in ratios)
 
 
-def by_hand(pair) -> tuple[list[bool], bool]:
-    """Return which graded levels are right, and whether there are answers below the target."""
+def by_hand(pair) -> list[bool]:
+    """Return which graded levels are right."""
     target, predicted = pair
-    right = [
+    return [
         index < len(predicted) and predicted[index] == name for index, name in enumerate(target) if name is not None
     ]
-    return right, any(answer is not None for answer in predicted[len(target) :])
 
 
 @given(PAIRS)
 def test_figures_of_one_path_are_what_their_definitions_say(pair):
-    right, beyond = by_hand(pair)
+    right = by_hand(pair)
     levels = len(right)
-    assert value("hca", pair) == (np.prod(right) if not beyond else 0)
-    assert value("leaf_accuracy", pair) == (right[-1] and not beyond)
+    assert value("hca", pair) == np.prod(right)
+    assert value("leaf_accuracy", pair) == right[-1]
     assert value("por", pair) == pytest.approx(np.mean(right))
     prefixes = [length for length in range(levels + 1) if all(right[:length])]
     assert value("s_por_prefix", pair) == pytest.approx(max(prefixes) / levels)
@@ -253,6 +252,14 @@ def test_a_right_leaf_is_no_mistake():
 )
 def test_a_path_is_valid_if_the_tree_has_it_down_to_a_leaf(target, predicted, valid, count_root):
     assert of_tree("path_validity", target, predicted, count_root=count_root) == (valid, 1)
+
+
+def test_what_is_below_an_inner_target_is_ungraded_and_costs_nothing():
+    names = LevelNames(TREE)
+    assert names.graded(("animal", "bird")) == ("animal", "bird", None, None)
+    assert names.graded(("machine", "crane")) == ("machine", "crane")
+    deeper = (names.graded(("animal", "bird")), ("animal", "bird", "crane"))
+    assert all(value(name, deeper) == 1 for name in ("hca", "leaf_accuracy", "hierarchical_precision"))
 
 
 def test_names_are_distinct_within_their_level_alone():

@@ -239,6 +239,8 @@ def test_image_similar_questions_differ_between_images_of_one_label(vlmkit_here,
 
 
 WRONG = {
+    "another tree": (("--taxonomy", "tree.csv"), "is no node of the taxonomy"),
+    "no tree": (("--taxonomy", "none.csv"), "there is no file or folder none.csv"),
     "no measure": (("--distractors", "text-similar"), "text-similar distractors need one measure"),
     "no use for one": (("--similarity", "alike.npy"), "random distractors look at no likeness"),
     "no such file": (("--distractors", "text-similar", "--similarity", "none.npy"), "none.npy cannot be read"),
@@ -254,10 +256,17 @@ WRONG = {
 @pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG)
 def test_a_wrong_request_is_one_line_and_writes_nothing(vlmkit_here, tmp_path, options, message):
     np.save(tmp_path / "alike.npy", np.zeros((2, 3)))
+    (tmp_path / "tree.csv").write_text("family,bird\nowl,barn owl\ncrow,raven\n", encoding="utf-8")
     done = vlmkit_here("hierarchy", "questions", "glyphs:labels=9,images=5", "--output", "b.jsonl", *options)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert message in done.stderr
     assert not (tmp_path / "b.jsonl").exists()
+
+
+def test_pictures_without_a_taxonomy_are_told_what_they_lack(vlmkit_here):
+    vlmkit_here("glyphs", "draw", "pictures", "--labels", 3, "--images", 3)
+    done = vlmkit_here("hierarchy", "questions", "pictures", "--output", "b.jsonl")
+    assert (done.returncode, "comes without a taxonomy; give one: --taxonomy" in done.stderr) == (2, True)
 
 
 SHEET = {"image": "a", "path": ["owl"], "questions": [{"level": 1, "options": ["owl", "crow"], "answer": "A"}]}
@@ -309,5 +318,5 @@ def test_a_million_questions_take_less_than_two_minutes_and_no_more_memory_than_
     done = subprocess.run([sys.executable, str(script), "--json"], capture_output=True, text=True, check=True)
     measured = json.loads(done.stdout)
     assert measured["questions"] >= 1_000_000
-    assert measured["seconds"] < 120
+    assert measured["processor_seconds"] < 120  # other work on the machine is none of ours
     assert measured["further_mib"] < 8

@@ -132,9 +132,10 @@ def test_the_digest_tells_taxonomies_apart(first: Taxonomy, second: Taxonomy) ->
         ([("a", "b"), ("a",)], (), "a is a leaf and has nodes below it; drop it"),
         ([("a",), ("a", "b", "c")], (), "a is a leaf and has nodes below it"),
         ([("a", "b"), ("c",), ("a", "b")], (), "the leaf a > b stands twice"),
-        ([("a", "")], (), "a name is empty"),
+        ([("a", "")], (), "the name of a node or rank is no label: a label is empty"),
         ([("a\tb",)], (), "control character"),
         ([("a", "b")], ("genus",), "1 ranks for 2 levels"),
+        ([("a", "b")], ("genus", " "), "the name of a node or rank is no label"),
     ],
 )
 def test_what_is_no_tree_is_refused(paths, ranks, message) -> None:

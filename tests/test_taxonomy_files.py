@@ -76,6 +76,13 @@ def test_paths_drop_the_root_that_all_share(tmp_path: Path) -> None:
     released = {"cat": ["animal", "mammal", "cat"], "crane": ["animal", "bird", "crane"]}
     taxonomy = read_taxonomy(file_of(tmp_path, "a.json", json.dumps(released)))
     assert (taxonomy.paths, taxonomy.root) == ((("mammal", "cat"), ("bird", "crane")), "animal")
+    # As in the released file for CUB-200, where orders come first.
+    cub = {
+        "Sayornis": ["Passeriformes", "Tyrannidae", "Sayornis", "Sayornis"],
+        "Mallard": ["Anseriformes", "Anatidae", "Anas", "Mallard"],
+    }
+    taxonomy = read_taxonomy(file_of(tmp_path, "cub.json", json.dumps(cub, indent=4)))
+    assert (taxonomy.root, taxonomy.depth, taxonomy.labels.names) == ("", 4, ("Sayornis", "Mallard"))
     rootless = {"cat": ["mammal", "cat"], "crane": ["bird", "crane"], "rock": ["rock"]}
     taxonomy = read_taxonomy(file_of(tmp_path, "b.json", json.dumps(rootless)))
     assert (taxonomy.depth, taxonomy.root, taxonomy.labels.names) == (2, "", ("cat", "crane", "rock"))
@@ -166,7 +173,7 @@ def test_folders_are_read_in_sorted_order(tmp_path: Path) -> None:
         ("a.json", '{"cat": ["a", "cat"],\n\n "dog": "a"}', "line 3: the path of 'dog' is no list"),
         ("a.json", '{"cat": ["a", "cat"],\n "a": ["a"]}', "line 2: 'a' is a leaf there, and 'a' > 'cat' in line 1"),
         ("a.json", '{"x": ["a", "x"],\n "x": ["b", "x"]}', "key 'x' stands twice"),
-        ("a.json", '{"cat": ["a", "", "cat"]}', "line 1: a name is empty"),
+        ("a.json", '{"cat": ["a", "", "cat"]}', "line 1: the name of a node or rank is no label: a label is empty"),
         ("a.json", '{"cat": []}', "line 1: the path of 'cat' is empty"),
         ("a.json", "{\n]", "line 2, column 1: broken JSON"),
         ("a.json", "[]", "it is no JSON object"),

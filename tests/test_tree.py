@@ -32,6 +32,7 @@ from vlmkit_glyphs.names import COLOURS, SHAPES, TEXTURES
 from vlmkit_strategies.dci import DCI
 from vlmkit_strategies.flat import Flat
 from vlmkit_strategies.tree import Tree
+from vlmkit_strategies.vote import Vote
 
 PICTURE = Image(PIL.Image.new("RGB", (2, 2)))
 
@@ -140,6 +141,23 @@ def test_a_beam_of_one_is_greedy_and_one_that_never_cuts_is_full(taxonomy: Taxon
     assert dict(wide.ranking) == pytest.approx(dict(full.ranking))
 
 
+@given(taxonomies(), st.sampled_from(["greedy", "beam", "full", "bottom-up"]), st.integers(0, 5))
+@settings(max_examples=100)
+def test_a_descent_answers_a_leaf_with_the_way_to_it(taxonomy: Taxonomy, descend: str, seed: int) -> None:
+    backend = ScriptedBackend(accuracy=0.6, seed=seed)
+    strategy = Tree(Flat(), descend=descend)
+    prediction, rounds = drive(strategy, task(taxonomy), lambda query: backend.answer([query])[0])
+    assert prediction.path == taxonomy.leaves_of([prediction.label])[0]
+    assert prediction.label == prediction.ranking.labels[0]
+    way = [len(taxonomy.children(prediction.path[:depth])) for depth in range(len(prediction.path))]
+    if descend == "greedy":
+        asked = [len(query.options) for queries in rounds for query in queries]
+        assert asked == [children for children in way if children > 1]
+    if descend == "full":
+        assert len(prediction.ranking) == len(taxonomy.paths)
+        assert sum(exp(score) for _, score in prediction.ranking) == pytest.approx(1.0)
+
+
 def test_full_is_the_exact_product_in_one_round() -> None:
     odds = {"animal": 2.0, "bird": 3.0, "clock": 4.0, "crane": 0.5}
     prediction, [queries] = drive(Tree(Flat(), descend="full"), task(), believing(**odds))
@@ -174,6 +192,11 @@ def test_the_inner_strategy_solves_each_choice() -> None:
     assert prediction.path == ("flower", "kind 17")
     assert [[len(options) for options in queries] for queries in shown(rounds)] == [[2], [10, 10, 10], [3]]
     assert [played.queries for played in prediction.trace] == [1, 4]
+
+
+def test_a_vote_of_descents_has_the_path_of_its_winner() -> None:
+    prediction, _ = drive(Vote(Tree(Flat()), permutations=3), task(), believing(animal=2.0, bird=3.0, heron=2.0))
+    assert (prediction.label, prediction.path) == ("heron", ("animal", "bird", "heron"))
 
 
 def test_only_the_way_to_the_labels_is_asked_about() -> None:

@@ -113,9 +113,9 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class OffersTaxonomy(Protocol):
-    """What a data set has whose labels are leaves of a tree."""
+    """What a data set has whose labels may be leaves of a tree."""
 
     @property
-    def taxonomy(self) -> Taxonomy:
-        """The tree; its leaves' labels are the data set's labels."""
+    def taxonomy(self) -> Taxonomy | None:
+        """The tree, whose leaves' labels are the data set's labels; None where its options give none."""
         ...

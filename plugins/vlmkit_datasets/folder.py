@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from vlmkit import Example, LabelSpace
+from vlmkit import Example, LabelSpace, Taxonomy
 from vlmkit.data.images import IMAGE_SUFFIXES, is_image_file
-from vlmkit.errors import DataError
+from vlmkit.errors import DataError, TaxonomyError
 
 _SUFFIXES = f"these suffixes count: {' '.join(sorted(IMAGE_SUFFIXES))}"
 
@@ -25,26 +25,44 @@ class Folder:
 
     Args:
         path: The folder, or one picture.
+        nested: Whether folders within folders form a taxonomy: the targets are then the labels of its leaves, which are
+            the folders that pictures lie in.
 
     Raises:
-        DataError: It is missing or unreadable, or holds no pictures.
+        DataError: It is missing or unreadable, or holds no pictures; or pictures lie beside a folder of a taxonomy.
     """
 
     path: Path
+    nested: bool = False
     labels: LabelSpace = field(init=False, repr=False)
+    taxonomy: Taxonomy | None = field(init=False, repr=False)
     _examples: tuple[Example, ...] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         examples = sorted(self._found(), key=lambda example: example.id)
+        taxonomy = self._tree(examples) if self.nested else None
+        if taxonomy is not None:
+            examples = [_relabelled(example, taxonomy) for example in examples]
         targets = {example.target for example in examples if example.target is not None}
         object.__setattr__(self, "_examples", tuple(examples))
-        object.__setattr__(self, "labels", LabelSpace(sorted(targets)))
+        object.__setattr__(self, "taxonomy", taxonomy)
+        object.__setattr__(self, "labels", LabelSpace(sorted(targets)) if taxonomy is None else taxonomy.labels)
 
     def __len__(self) -> int:
         return len(self._examples)
 
     def __iter__(self) -> Iterator[Example]:
         return iter(self._examples)
+
+    def _tree(self, examples: list[Example]) -> Taxonomy | None:
+        leaves = sorted({_folders(example) for example in examples} - {()})
+        try:
+            return Taxonomy(leaves, root=self.path.name) if leaves else None
+        except TaxonomyError as error:
+            raise DataError(
+                f"folder {self.path} holds no taxonomy: {error.message}",
+                hint="move its pictures into a folder below it",
+            ) from None
 
     def _found(self) -> Iterator[Example]:
         if os.path.isfile(self.path) and is_image_file(self.path):
@@ -74,6 +92,15 @@ def _example(root: Path, path: Path) -> Example:
     except UnicodeEncodeError:
         raise DataError(f"file name {os.fsencode(path)!r} is not UTF-8", hint="rename the file") from None
     return Example(place.as_posix(), (path,), target=place.parts[0] if len(place.parts) > 1 else None)
+
+
+def _folders(example: Example) -> tuple[str, ...]:
+    return tuple(example.id.split("/")[:-1])
+
+
+def _relabelled(example: Example, taxonomy: Taxonomy) -> Example:
+    folders = _folders(example)
+    return evolve(example, target=taxonomy.label_of(folders) if folders else None)
 
 
 def _files(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:

@@ -43,7 +43,13 @@ READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likel
     default=None,
     help="Count the leaf as right without asking about it.  [default: in text mode, which names it]",
 )
-@click.option("--readout", type=click.Choice(list(READOUTS)), default="letter", show_default=True)
+@click.option(
+    "--readout",
+    type=click.Choice(list(READOUTS)),
+    default="letter",
+    show_default=True,
+    help="How a choice is read off the model.",
+)
 @click.option(
     "--parser",
     type=click.Choice(list(LETTER_PARSERS)),

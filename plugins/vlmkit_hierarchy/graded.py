@@ -27,8 +27,7 @@ class Graded:
         image: Which image it is about; predictions about one image vary together.
         depths: The levels of ``predicted``, top first; the root is 0.
         target: The right names at the first of these levels, which are the graded ones.
-        predicted: The predicted names; None where there was no answer. They may go on below the target, which makes
-            both the path and the leaf wrong.
+        predicted: The predicted names; None where there was no answer. They may go on below the target.
     """
 
     image: str
@@ -49,11 +48,6 @@ class Graded:
     def right(self) -> tuple[bool, ...]:
         """Whether the prediction is right, graded level by graded level."""
         return tuple(name == answer for name, answer in zip(self.target, self.predicted, strict=False))
-
-    @property
-    def ends_right(self) -> bool:
-        """Whether the prediction ends at the target's leaf, whatever it says above."""
-        return len(self.predicted) == len(self.target) and self.right[-1]
 
 
 def grade(

@@ -77,7 +77,7 @@ def of_run(records: Iterable[Record], names: LevelNames) -> Iterator[Pair]:
         if not predicted and record.label is not None and record.label in labels:
             predicted = taxonomy.path_of(record.label)
         shown: Levels = names.path(predicted) if predicted in taxonomy else names.names_of(predicted, target)
-        yield record.id, names.path(target), shown
+        yield record.id, names.graded(target), shown
 
 
 def of_answers(path: Path, bank: Bank) -> Iterator[Pair]:
@@ -92,7 +92,8 @@ def of_answers(path: Path, bank: Bank) -> Iterator[Pair]:
         if image not in bank.places:
             raise line.wrong(f"{image!r} is no image of {bank.path}", hint="give the ids of the question file")
         sheet = bank.sheet(image)
-        yield image, sheet.graded, _by_letter(line, sheet) if "letters" in line.value else _path(line)
+        answers: Levels = _by_letter(line, sheet) if "letters" in line.value else _path(line)
+        yield image, sheet.graded, answers[: len(sheet.path)]
 
 
 def of_paths(path: Path, names: LevelNames) -> Iterator[Pair]:
@@ -108,7 +109,7 @@ def of_paths(path: Path, names: LevelNames) -> Iterator[Pair]:
         target: Levels
         if isinstance(line.value.get("target"), str):
             try:
-                target = names.path(names.taxonomy.path_of(line.text("target")))
+                target = names.graded(names.taxonomy.path_of(line.text("target")))
             except TaxonomyError as error:
                 raise line.wrong(error.message, hint=error.hint) from None
         else:

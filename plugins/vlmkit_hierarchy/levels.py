@@ -35,6 +35,11 @@ class LevelNames:
         """Return the way down to a node in these names."""
         return tuple(self.levels[depth - 1][node[:depth]] for depth in range(1, len(node) + 1))
 
+    def graded(self, target: Path) -> tuple[str | None, ...]:
+        """Return the right names for a target; below an inner node, which leaves them open, the levels are ungraded."""
+        below = self.taxonomy.height(target)
+        return (*self.path(target), *[None] * below)
+
     def names_of(self, answers: Sequence[str], target: Path) -> tuple[str | None, ...]:
         """Return the nodes' own names, level by level, in these names; None for one that no node of the level has.
 

@@ -25,12 +25,12 @@ def hca(graded: Graded) -> Ratio:
 
     Source: arXiv 2505.24840; the name is from ProTeCt (CVPR 2024).
     """
-    return all(graded.right) and graded.ends_right, 1
+    return all(graded.right), 1
 
 
 def leaf_accuracy(graded: Graded) -> Ratio:
     """Whether the leaf is right, that is the deepest graded level, whatever stands above it."""
-    return graded.ends_right, 1
+    return graded.right[-1], 1
 
 
 def por(graded: Graded) -> Ratio:
@@ -96,7 +96,7 @@ def hierarchical_f1(graded: Graded) -> Ratio:
 
 def right_leaf_wrong_path(graded: Graded) -> Ratio:
     """Of the right leaves, the share that stand at the end of a wrong path: (leaf accuracy - HCA) / leaf accuracy."""
-    return graded.ends_right and not all(graded.right), graded.ends_right
+    return graded.right[-1] and not all(graded.right), graded.right[-1]
 
 
 def unanswered(graded: Graded) -> Ratio:

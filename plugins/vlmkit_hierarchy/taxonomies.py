@@ -24,6 +24,7 @@ def taxonomy_of(dataset: Dataset, given: str | None, builder: Builder) -> Taxono
     """
     if given is not None:
         return builder.taxonomy(given)
-    if not isinstance(dataset, OffersTaxonomy):
+    offered = dataset.taxonomy if isinstance(dataset, OffersTaxonomy) else None
+    if offered is None:
         raise DataError("the data set comes without a taxonomy", hint="give one: --taxonomy FILE")
-    return dataset.taxonomy
+    return offered

@@ -56,7 +56,7 @@ def _severity(taxonomy: Taxonomy, nodes: Mapping[tuple[int, str], Path]) -> Metr
 
         Source: Bertinetto et al., Making better mistakes, CVPR 2020.
         """
-        if graded.ends_right:
+        if graded.right[-1]:
             return 0, 0
         answered = [(depth, name) for depth, name in zip(graded.depths, graded.predicted, strict=True) if name]
         predicted = nodes.get(answered[-1], ()) if answered else ()

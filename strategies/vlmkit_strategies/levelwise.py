@@ -22,6 +22,8 @@ def leaf_conditioned(task: Classify, inner: Strategy) -> Solving:
     """Let the inner strategy answer the leaf; then ask about every level above it, given that leaf.
 
     The options of a level are the leaf's ancestor there and its siblings. What comes back is recorded as it is.
+
+    Source: arXiv 2601.14610, second stage, where the model is trained for it.
     """
     prediction: Prediction = yield from bottom_up(task, inner)
     if not prediction.path:
@@ -45,6 +47,8 @@ def flat_by_level(task: Classify, inner: Strategy) -> Solving:
 
     Where all leaves are equally deep, the question about them is that about the last level. Elsewhere a level holds
     the leaves of its depth beside the inner nodes, and the path has an answer for every level of the tree.
+
+    Source: arXiv 2505.24840, which asks with four options a level.
     """
     root = Branch.root(task)
     levels = list(root.levels())

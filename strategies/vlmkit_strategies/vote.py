@@ -57,7 +57,9 @@ class Vote:
         ranking = self.aggregator([_ballot(prediction, task.labels) for prediction in predictions])
         rounds = zip_longest(*(prediction.trace for prediction in predictions))
         trace = tuple(_joined([round for round in level if round is not None]) for level in rounds)
-        return Prediction(ranking.labels[0] if ranking else None, ranking, trace)
+        label = ranking.labels[0] if ranking else None
+        path = next((prediction.path for prediction in predictions if prediction.label == label), ())
+        return Prediction(label, ranking, trace, path=path)
 
     def _permuted(self, task: Classify) -> Iterator[Classify]:
         yield task

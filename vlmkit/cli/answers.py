@@ -46,9 +46,10 @@ class Answers:
             space = given.labels if named is None else named
             given.leaves_of(space)
             return cls(space, given, given)
-        if isinstance(dataset, OffersTaxonomy) and (named is None or _fits(dataset.taxonomy, named)):
-            return cls(dataset.labels if named is None else named, dataset.taxonomy)
-        return cls(dataset.labels if named is None else named)
+        offered = dataset.taxonomy if isinstance(dataset, OffersTaxonomy) else None
+        if named is None:
+            return cls(dataset.labels, offered)
+        return cls(named, offered if offered is not None and _fits(offered, named) else None)
 
 
 def _fits(taxonomy: Taxonomy, labels: LabelSpace) -> bool:

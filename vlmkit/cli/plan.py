@@ -158,7 +158,7 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
                 # By the user's name for it: a server would be asked for its own.
                 raise CapabilityError(missing, strategy=type(strategy).__name__, backend=asked.model)
         total, examples = _sample(dataset, asked, labels)
-        planner = Planner(backend, examples, labels, prompt, asked.seed, asked.in_flight, answers.taxonomy)
+        planner = Planner(backend, examples, labels, prompt, asked.seed, asked.in_flight, taxonomy=answers.taxonomy)
         parts = []
         for text, strategy in strategies:
             say(f"driving {text} on {len(examples):,} of {total:,} examples")

@@ -53,7 +53,7 @@ class Taxonomy:
             raise TaxonomyError("a taxonomy has no leaf", hint="give at least one")
         if ROOT in self.paths:
             raise TaxonomyError("a leaf has no name", hint="give the names from the first level below the root down")
-        check_names(name for path in self.paths for name in path)
+        check_names(chain(self.ranks, *self.paths))
         inner = {path[:depth] for path in self.paths for depth in range(len(path))}
         seen: set[Path] = set()
         for path in self.paths:
@@ -246,7 +246,7 @@ class Taxonomy:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Hold names of nodes to the rules for labels.
+    """Hold names of nodes and ranks to the rules for labels.
 
     Raises:
         TaxonomyError: A name is empty, too long, or holds a control character.
@@ -255,8 +255,7 @@ def check_names(names: Iterable[str]) -> None:
         try:
             Label(name)
         except LabelError as error:
-            message = error.message.replace("a label", "a name").replace("label", "name")
-            raise TaxonomyError(message, hint=error.hint) from None
+            raise TaxonomyError(f"the name of a node or rank is no label: {error.message}", hint=error.hint) from None
 
 
 def distinct_labels(paths: Sequence[Path], *, taken: Collection[str] = ()) -> dict[Path, str]:
