@@ -32,17 +32,21 @@ def written(vlmkit_here, tmp_path, bank):
     return write
 
 
+@pytest.mark.parametrize("readout", ["letter", "likelihood"])
 @pytest.mark.parametrize("mode", ["image", "text"])
-def test_the_words_are_those_of_an_evaluation(mode, written, bank, vlmkit_here, tmp_path):
-    lines = written("--mode", mode)
-    asked = ("hierarchy", "eval", "bank.jsonl", "--mode", mode, "--device", "cpu", "--output", "eval", "--quiet")
+def test_the_words_are_those_of_an_evaluation(mode, readout, written, bank, vlmkit_here, tmp_path):
+    lines = written("--mode", mode, "--readout", readout)
+    asked = ("hierarchy", "eval", "bank.jsonl", "--mode", mode, "--readout", readout, "--output", "eval", "--quiet")
     assert vlmkit_here(*asked).returncode == 0
     samples = [json.loads(line) for line in (tmp_path / "eval" / "samples.jsonl").read_text().splitlines()]
     prompts = [sample["prompt"] for sample in samples]
     words = [line["conversations"][0]["value"].removeprefix("<image>\n") for line in lines]
     assert len(words) == len(prompts) == len({line["id"] for line in lines})
     assert all(text in prompt for text, prompt in zip(words, prompts, strict=True))
-    right = [question["answer"] for sheet in bank for question in sheet["questions"]]
+    questions = [question for sheet in bank for question in sheet["questions"]]
+    right = [one["answer"] for one in questions]
+    if readout == "likelihood":
+        right = [one["options"]["ABCD".index(one["answer"])] for one in questions]
     if mode == "image":
         assert [line["conversations"][1]["value"] for line in lines] == right
     else:

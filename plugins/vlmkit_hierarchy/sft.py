@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmkit import Classify, Dataset, Example, Prompt
+from vlmkit import Classify, Dataset, Example, Letter, Likelihood, Prompt
 from vlmkit.data.images import open_image
 from vlmkit.prompts import default_prompt
 from vlmkit_hierarchy.asked import NO_LABELS, AskedImages
@@ -21,9 +21,10 @@ def conversations(
     modes: Sequence[Mode],
     beside: Path,
     *,
+    readout: Letter | Likelihood,
     prompt: Prompt | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a conversation for each question: what ``vlmkit hierarchy eval`` would ask, and the right letter.
+    """Yield a conversation for each question: what ``vlmkit hierarchy eval`` would ask, and the right answer.
 
     Args:
         bank: The questions.
@@ -31,6 +32,7 @@ def conversations(
         modes: How each question is asked; the leaf is left out of text mode, which names it.
         beside: The file that the conversations go to. Its folder is what paths of images are relative to; pictures
             that are no files yet are written into a folder with its name.
+        readout: How the evaluation will read choices: by letters, or by names.
         prompt: The words of the questions; by default those of an evaluation.
 
     Raises:
@@ -40,22 +42,23 @@ def conversations(
     for index, example in enumerate(AskedImages(bank, images)):
         shown = _paths(example, index, beside) if "image" in modes else []
         for mode in modes:
-            yield from _about(bank, example.id, mode, shown if mode == "image" else [], prompt)
-
-
-def _about(bank: Bank, image: str, mode: Mode, shown: Sequence[str], prompt: Prompt | None) -> Iterator[dict[str, Any]]:
-    """Yield the conversations about one image in one mode."""
-    named = mode == "text"
-    strategy = AskSheet(sheet_of=bank.sheet, ranks=bank.taxonomy.ranks, mode=mode, autofill_leaf=named)
-    words = prompt or (text_prompt() if named else default_prompt())
-    queries = next(strategy.solve(Classify((), NO_LABELS, id=image, prompt=words)))
-    for question, query in zip(asked(bank.sheet(image), autofill_leaf=named), queries, strict=True):
-        said = [
-            {"from": "human", "value": "<image>\n" * len(shown) + query.text},
-            {"from": "gpt", "value": LETTERS[question.answer]},
-        ]
-        pictures = {"images": shown} if shown else {}
-        yield {"id": f"{image}#{mode}-{question.level}", **pictures, "conversations": said}
+            named = mode == "text"
+            strategy = AskSheet(
+                sheet_of=bank.sheet, ranks=bank.taxonomy.ranks, mode=mode, autofill_leaf=named, readout=readout
+            )
+            words = prompt or (text_prompt() if named else default_prompt())
+            queries = next(strategy.solve(Classify((), NO_LABELS, id=example.id, prompt=words)))
+            for question, query in zip(asked(bank.sheet(example.id), autofill_leaf=named), queries, strict=True):
+                answer = question.right if isinstance(readout, Likelihood) else LETTERS[question.answer]
+                pictures = [] if named else shown
+                yield {
+                    "id": f"{example.id}#{mode}-{question.level}",
+                    **({"images": pictures} if pictures else {}),
+                    "conversations": [
+                        {"from": "human", "value": "<image>\n" * len(pictures) + query.text},
+                        {"from": "gpt", "value": answer},
+                    ],
+                }
 
 
 def _paths(example: Example, index: int, beside: Path) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 import click
 
+from vlmkit import Letter, Likelihood
 from vlmkit.cli.main import session
 from vlmkit.cli.output import note
 from vlmkit.prompts import named_prompt
@@ -18,6 +19,8 @@ from vlmkit.runs.files import disk_errors, write_atomically
 from vlmkit_hierarchy.asking import Mode
 from vlmkit_hierarchy.bank import Bank
 from vlmkit_hierarchy.sft import conversations
+
+ANSWERS: Mapping[str, Letter | Likelihood] = {"letter": Letter(), "likelihood": Likelihood()}
 
 
 @click.command("sft-data")
@@ -30,6 +33,13 @@ from vlmkit_hierarchy.sft import conversations
     default=get_args(Mode),
     help="Show the image, or name its leaf. May be given repeatedly.  [default: both]",
 )
+@click.option(
+    "--readout",
+    type=click.Choice(list(ANSWERS)),
+    default="letter",
+    show_default=True,
+    help="The --readout of the evaluation: answers are letters, or names for likelihood.",
+)
 @click.option("--data", metavar="DATA", help="Where the images are.  [default: what the header of QUESTIONS says]")
 @click.option("--prompt", metavar="NAME|FILE", help="The words of the questions.  [default: those of hierarchy eval]")
 @click.pass_context
@@ -40,10 +50,11 @@ def sft_data(
     questions: Path,
     output: Path,
     mode: Sequence[Mode],
+    readout: str,
     data: str | None,
     prompt: str | None,
 ) -> None:
-    """Write QUESTIONS as conversations that vlmkit train lora learns: what hierarchy eval asks, and the right letter.
+    """Write QUESTIONS as conversations that vlmkit train lora learns: what hierarchy eval asks, and the right answer.
 
     Pictures that are no files are written beside, into a folder with the name of the file.
     """
@@ -57,7 +68,8 @@ def sft_data(
 
     def lines() -> Iterator[bytes]:
         nonlocal written
-        for one in conversations(bank, images, modes, output, prompt=None if prompt is None else named_prompt(prompt)):
+        words = None if prompt is None else named_prompt(prompt)
+        for one in conversations(bank, images, modes, output, readout=ANSWERS[readout], prompt=words):
             written += 1
             yield dumps(one) + b"\n"
 
