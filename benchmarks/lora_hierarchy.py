@@ -72,10 +72,10 @@ def recipe(folder: Path, base_steps: int, images: int, test_images: int, steps: 
 
 
 @click.command()
-@click.option("--base-steps", default=400, show_default=True, help="Steps of the base model.")
+@click.option("--base-steps", default=300, show_default=True, help="Steps of the base model.")
 @click.option("--images", default=600, show_default=True, help="Images that the LoRA learns from.")
 @click.option("--test-images", default=400, show_default=True, help="Images that it is judged by.")
-@click.option("--steps", default=600, show_default=True, help="Steps of the LoRA.")
+@click.option("--steps", default=500, show_default=True, help="Steps of the LoRA.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where everything is kept.  [default: nowhere]")
 def main(folder: Path | None, **sizes: int) -> None:
     """Print the table as Markdown, with 95 % intervals."""

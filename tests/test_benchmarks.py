@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -59,6 +61,15 @@ def test_ways_to_predict_paths():
     table = run("paths_table.py", "--labels", "12", "--images", "2").splitlines()
     assert [line.split("|")[1].strip() for line in table[2:4]] == ["`tree:descend=flat-by-level+flat`", "`tree+flat`"]
     assert len(table) == 2 + 6 + 2
+
+
+@pytest.mark.slow
+def test_a_lora_is_measured_by_hca():
+    sizes = ("--base-steps", "60", "--images", "40", "--test-images", "20", "--steps", "30")
+    table = run("lora_hierarchy.py", *sizes).splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:4]] == ["before", "after"]
+    por = [float(line.split("|")[5].partition("%")[0]) for line in table[2:4]]
+    assert por[1] > por[0]  # thirty steps teach the words, if not the paths
 
 
 def test_question_bank():
