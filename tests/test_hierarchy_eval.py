@@ -128,6 +128,17 @@ def test_a_picture_that_cannot_be_read_fails_alone_and_is_asked_about_again(vlmk
     assert results_of(vlmkit_here(*asked))["n"] == {"total": 6, "done": 6, "failed": 0}
 
 
+def test_an_evaluation_of_which_every_image_failed_has_no_figures(vlmkit_here, install_plugin, bank):
+    install_plugin("mute", CHATTY.replace("chatty", "mute").replace("return [Text", "1 / 0; return [Text"))
+    model = ("--model", "mute", "--readout", "generate")
+    asked = ("hierarchy", "eval", "bank.jsonl", *model, "--output", "run", "--json")
+    done = vlmkit_here(*asked)
+    results = json.loads(done.stdout)
+    assert (done.returncode, results["n"]) == (1, {"total": 6, "done": 0, "failed": 6})
+    assert results["metrics"]["hca"] is None and results["metrics"]["level_accuracy"] == []
+    assert "HCA" in vlmkit_here(*asked[:-1]).stdout
+
+
 def test_text_mode_shows_no_image_and_fills_the_leaf_in(vlmkit_here, bank, tmp_path):
     asked = (
         "hierarchy",
@@ -153,7 +164,7 @@ def test_text_mode_shows_no_image_and_fills_the_leaf_in(vlmkit_here, bank, tmp_p
     assert levels[0] == levels[1]
 
 
-@pytest.mark.parametrize("recipe", ["qwen3_vl", "gemma3", "idefics3"])
+@pytest.mark.parametrize("recipe", ["qwen3_vl", "mllama", "idefics3"])
 def test_scores_without_an_image_are_those_of_plain_forwards(recipe):
     checkpoint = shared_checkpoint(recipe)
     backend = build_backend(str(checkpoint), Builder(PluginHost.load().registry), device="cpu", dtype="float32")
@@ -313,7 +324,7 @@ def test_a_malformed_answer_is_one_line_that_names_it(vlmkit_here, bank, tmp_pat
 WRONG = {
     "nothing": ((), "nothing to judge"),
     "no taxonomy": (("--predictions", "bank.jsonl"), "no taxonomy to judge by"),
-    "no run": (("--run", "nowhere", "--taxonomy", "tree.json"), "nowhere holds no run"),
+    "no run": (("--run", "nowhere", "--taxonomy", "tree.json"), "nowhere holds no predictions"),
     "two": (("--run", "nowhere", "--predictions", "bank.jsonl"), "are two things to judge"),
     "two trees": (("bank.jsonl", "--predictions", "x", "--taxonomy", "tree.json"), "come with their own taxonomy"),
     "other images": (("bank.jsonl", "--data", "glyphs:labels=9,images=3"), "lacks 6 of the 6 images"),

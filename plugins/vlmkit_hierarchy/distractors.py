@@ -68,7 +68,7 @@ class Places:
 
 
 @frozen
-class Random:
+class AtRandom:
     """Any nodes of the level, with equal chances.
 
     Args:

@@ -23,14 +23,12 @@ WHAT = "prediction file"
 
 
 def run_records(directory: Path) -> Iterator[Record]:
-    """Read the records of a run, finished or not.
+    """Read the records of a run, finished or not; there are none before its first image is done.
 
     Raises:
-        RunDirectoryError: There is no run, or a line is no record.
+        RunDirectoryError: A line is no record.
     """
     lines = JsonLines(directory / PREDICTIONS)
-    if not lines.path.exists():
-        raise RunDirectoryError(f"{directory} holds no run", hint="give the directory that vlmkit run wrote")
     for number, line in enumerate(lines, start=1):
         try:
             yield from_json(line, Record)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vlmkit import Example
 from vlmkit.data.images import open_image
 from vlmkit.errors import DataError
-from vlmkit_hierarchy.distractors import Distractors, ImageSimilar, Places, Random, Scores, Sibling, TextSimilar
+from vlmkit_hierarchy.distractors import AtRandom, Distractors, ImageSimilar, Places, Scores, Sibling, TextSimilar
 from vlmkit_hierarchy.levels import LevelNames
 
 TEMPLATE = "a photo of a {}."
@@ -39,7 +39,7 @@ class Source:
 
 def by_chance(kind: str, examples: Iterable[Example], places: Places, rng: random.Random) -> Source:
     """Return the source of the kinds ``random`` and ``sibling``."""
-    rule = Random if kind == "random" else Sibling
+    rule = AtRandom if kind == "random" else Sibling
     return Source(_unscored(examples), rule(places, rng), {"kind": kind})
 
 
