@@ -178,12 +178,16 @@ def test_training_goes_on_as_if_never_interrupted_and_the_result_loads(train, vl
     assert record["curve"][-1]["loss"] < record["curve"][0]["loss"] / 2
 
     def interrupted(line):
+        told.append(line)
         if line.startswith("step 7 "):
             raise KeyboardInterrupt
+
+    told = []
 
     with monkeypatch.context() as patch:
         patch.setattr(commands, "note", interrupted)
         assert train("parts").returncode == INTERRUPTED
+    assert told[-1] == "interrupted; --resume goes on from the last checkpoint"
     assert "holds a training already; add --resume" in train("parts").stderr
     refused = train("parts", "--resume", "--alpha", "8")
     assert refused.returncode == 2
@@ -203,6 +207,24 @@ def test_training_goes_on_as_if_never_interrupted_and_the_result_loads(train, vl
     assert [done.returncode for done in runs] == [0, 0], runs[0].stderr
     lines = (tmp_path / "run-whole" / "predictions.jsonl").read_text().splitlines()
     assert [json.loads(line)["label"] for line in lines] == [LABELS[1].name] * 4
+
+
+@pytest.mark.cuda
+def test_training_on_a_device_lowers_the_loss(vlmkit_here, folder):
+    given = (
+        "--data",
+        folder / "data.jsonl",
+        "--model",
+        shared_checkpoint("qwen3_vl"),
+        "--output",
+        "out",
+        "--recompute",
+    )
+    done = vlmkit_here("train", "lora", *given, *TRAIN, "--steps", "12", "--device", "cuda", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["model"]["dtype"] == "bfloat16"
+    assert record["curve"][-1]["loss"] < record["curve"][0]["loss"]
 
 
 def test_options_reach_the_updates(train, tmp_path):

@@ -123,9 +123,12 @@ def lora(
     base = _base(model, session(context).plugins.registry)
     checkpoint = Checkpoint(base, device, dtype, revision, trust_remote_code)
     checkpoint.check_reads_images()
-    precision = str(checkpoint.torch_dtype).removeprefix("torch.")
+    if checkpoint.torch_device.index:
+        raise ModelError(
+            f"training takes the first CUDA device, not {device}", hint="choose it with CUDA_VISIBLE_DEVICES"
+        )
     names = () if targets is None else tuple(name.strip() for name in targets.split(","))
-    settings = Settings(targets=names, dtype=precision, **numbers)
+    settings = Settings(targets=names, **numbers)
     conversations = Conversations.open(data, images)
     now = started(checkpoint, model, conversations, settings)
     before = earlier(output, now, resume=resume)
@@ -146,6 +149,9 @@ def lora(
             )
             before = {**now, "status": "finished", **done}
             write(output, before)
+        except KeyboardInterrupt:
+            note("interrupted; --resume goes on from the last checkpoint")
+            raise
         finally:
             lock.release()
     elif not quiet:

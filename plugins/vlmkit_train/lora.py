@@ -41,7 +41,7 @@ def train_lora(
 ) -> dict[str, Any]:
     """Train a LoRA and write it as peft does; go on from the last checkpoint in ``output`` where there is one.
 
-    The same settings and data give the same LoRA on the same machine, interrupted or not.
+    The same settings and data give the same LoRA on the same CPU with as many threads, interrupted or not.
 
     Args:
         settings: How to train.
@@ -141,6 +141,8 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]  # it has no types
             disable_tqdm=True,
             **(_recomputing() if recompute else {}),
         )
+        if arguments.n_gpu > 1:
+            arguments._n_gpu = 1  # or the Trainer splits every batch over all devices
         super().__init__(model, arguments, train_dataset=data, callbacks=[_Report(report, steps)])
         self.remove_callback(transformers.PrinterCallback)
 

@@ -28,7 +28,6 @@ class Settings:
         accumulate: Forwards in an optimizer step.
         warmup: Share of the steps in which the learning rate rises.
         seed: Seed of the updates' first values, of order and of dropout.
-        dtype: Precision of the base model; the updates are always float32.
 
     Source: arXiv 2505.24840, section on fine-tuning, and its code.
     """
@@ -42,8 +41,7 @@ class Settings:
     weight_decay: float = field(default=0.1, validator=ge(0))
     epochs: float = field(default=1.0, validator=gt(0))
     steps: int | None = field(default=None, validator=optional(ge(1)))
-    batch_size: int = field(default=8, validator=ge(1))
-    accumulate: int = field(default=16, validator=ge(1))
+    batch_size: int = field(default=4, validator=ge(1))
+    accumulate: int = field(default=32, validator=ge(1))
     warmup: float = field(default=0.03, validator=and_(ge(0), le(1)))
     seed: int = field(default=0, validator=ge(0))
-    dtype: str = "float32"
