@@ -229,7 +229,8 @@ def test_training_on_a_device_lowers_the_loss(vlmkit_here, folder):
 
 def test_options_reach_the_updates(train, tmp_path):
     options = ("--layers", "1-2", "--targets", "q_proj,down_proj", "--dropout", "0", "--steps", "2")
-    assert train("plain", *options).returncode == 0
+    assert train("plain", *options, "--layers", "9").returncode == 2
+    assert train("plain", *options).returncode == 0  # where nothing was trained, nothing needs to be resumed
     assert train("twice", *options, "--recompute").returncode == 0
     plain, twice = (load_file(tmp_path / run / "adapter_model.safetensors") for run in ("plain", "twice"))
     places = {key.partition(".layers.")[2].partition(".lora_")[0] for key in plain}

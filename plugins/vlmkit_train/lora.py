@@ -19,11 +19,9 @@ from vlmkit.local.chat import ChatModel
 from vlmkit.local.checkpoint import Checkpoint, quiet
 from vlmkit_train.batches import AlikeBatches, Collator
 from vlmkit_train.conversations import Conversation, Conversations
+from vlmkit_train.record import CHECKPOINTS, last_checkpoint
 from vlmkit_train.settings import Settings
 from vlmkit_train.targets import target_modules
-
-CHECKPOINTS = "checkpoints"
-"""Folder for what an interrupted run goes on from; gone when it has finished."""
 
 REPORTS = 50
 """Points of the loss curve."""
@@ -66,7 +64,7 @@ def train_lora(
     model = _with_lora(chat.model, settings)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     report(f"{trained:,} parameters to train, {len(data):,} conversations, on {checkpoint.torch_device}")
-    last = _last_checkpoint(output / CHECKPOINTS)
+    last = last_checkpoint(output)
     if last is not None:
         report(f"going on from {last.name}")
     trainer = _Trainer(settings, data, chat, model, output / CHECKPOINTS, save_every, recompute, report)
@@ -167,9 +165,3 @@ class _Report(transformers.TrainerCallback):  # type: ignore[misc]  # it has no 
         if "loss" in logs:
             seconds = time.monotonic() - self._started
             self._report(f"step {state.global_step:,} of {self._steps:,}  loss {logs['loss']:.4f}  {seconds:,.0f} s")
-
-
-def _last_checkpoint(directory: Path) -> Path | None:
-    """Return the last checkpoint that was written to its end: the Trainer's state comes last."""
-    whole = [path.parent for path in directory.glob("checkpoint-*/trainer_state.json")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -18,6 +18,9 @@ from vlmkit.runs.manifest import versions
 from vlmkit_train.conversations import Conversations
 from vlmkit_train.settings import Settings
 
+CHECKPOINTS = "checkpoints"
+"""Folder for what an interrupted run goes on from; gone when it has finished."""
+
 _COMPARED = ("model", "data", "settings")
 """What must not differ when a run goes on."""
 
@@ -44,7 +47,7 @@ def started(checkpoint: Checkpoint, name: str, data: Conversations, settings: Se
 
 
 def earlier(output: Path, now: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
-    """Return the record of the run in a directory, or None where there is none.
+    """Return the record of the run in a directory, or None where there is none that could go on.
 
     Raises:
         RunDirectoryError: There is one, and it shall not go on or has other settings, which are named.
@@ -54,13 +57,16 @@ def earlier(output: Path, now: Mapping[str, Any], *, resume: bool) -> dict[str, 
         if output.is_dir() and any(output.iterdir()):
             raise RunDirectoryError(f"{output} is not empty and holds no training", hint="give another --output")
         return None
-    if not resume:
-        raise RunDirectoryError(f"{output} holds a training already", hint="add --resume, or give another --output")
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
         before = {key: found[key] for key in _COMPARED}
+        finished = found["status"] == "finished"
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(f"{path} is damaged ({error})", hint="give another --output") from error
+    if not finished and last_checkpoint(output) is None:
+        return None  # it failed or was stopped before there was anything to lose
+    if not resume:
+        raise RunDirectoryError(f"{output} holds a training already", hint="add --resume, or give another --output")
     unlike = list(differences(before, json.loads(dumps({key: now[key] for key in _COMPARED}))))
     if unlike:
         raise RunDirectoryError(
@@ -68,6 +74,12 @@ def earlier(output: Path, now: Mapping[str, Any], *, resume: bool) -> dict[str, 
             hint="give the same ones, or another --output",
         )
     return found
+
+
+def last_checkpoint(output: Path) -> Path | None:
+    """Return the last checkpoint that was written to its end, which is when the Trainer's state comes."""
+    whole = [path.parent for path in (output / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def write(output: Path, record: Mapping[str, Any]) -> None:
