@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from vlmkit.cli.ending import plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED
 from vlmkit.cli.output import console, note, print_json, warning
@@ -103,10 +104,9 @@ def probe(
     with closing(backend):
         identity = study.fingerprint(backend)
         output = output or default_folder(identity)
-        config = {name: value if value is None else str(value) for name, value in context.params.items()}
         start = manifest(
             fingerprint=identity,
-            config=config,
+            config=plain_options(context),
             backend=backend,
             labels=study.labels,
             plugins=plugins,
