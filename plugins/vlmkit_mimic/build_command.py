@@ -48,7 +48,12 @@ REASONS_SHOWN = 12
     "--min-area", type=Share(), default="5%", show_default=True, help="Leave out pictures with a smaller box."
 )
 @click.option("--pool", type=Pool(), help="Classes to ask about: their names, or a number to draw.  [default: all]")
-@click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Images in random order, or as drawn.")
+@click.option(
+    "--shuffle/--no-shuffle",
+    default=True,
+    show_default=True,
+    help="Images in random order, or those with instances first.",
+)
 @click.option("--wording", type=click.Path(path_type=Path), metavar="FILE.json", help="Templates of the questions.")
 @SEED
 @click.option("--json", is_flag=True, help="Print what was made as JSON.")
@@ -72,7 +77,7 @@ def build(
     json: bool,
     quiet: bool,
 ) -> None:
-    r"""Make questions over several images from SOURCE, each with one right answer.
+    """Make questions over several images from SOURCE, each with one right answer.
 
     \b
     SOURCE is one of
@@ -82,7 +87,7 @@ def build(
 
     Every combination of the controls is a cell. A LIST is numbers joined by commas, or a range such as 1..8. Cells that
     cannot be made are reported with the reason.
-    """
+    """  # noqa: D301
     from vlmkit_mimic.build import Maker  # only now: --help stays quick
 
     settings = Settings(
