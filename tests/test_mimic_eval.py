@@ -41,6 +41,8 @@ def item(task="common", answer=None, *, index=0, **factors):
         ("butter knife", "butter knives"),
         ("sheep", "sheep"),
         ("skis", "skis"),
+        ("Salt and pepper shakers", "Salt and pepper shakers"),
+        ("bus", "buses"),
         ("cherry", "cherries"),
         ("toy", "toys"),
         ("toothbrush", "toothbrushes"),
@@ -292,6 +294,12 @@ def test_failed_items_have_no_answer_and_make_the_exit_code_1(vlmkit_here, bench
     assert "4 items without an answer" in done.stderr
 
 
+def test_a_model_that_fails_every_item_is_said_to(vlmkit_here, benchmark, tmp_path):
+    (tmp_path / "truth.json").write_text("{}")
+    done = vlmkit_here("mimic", "eval", benchmark.path, "--model", "scripted:truth=truth.json", "--limit", "3")
+    assert done.returncode == 1 and "error: 3 of 3 items failed" in done.stderr and not done.stdout
+
+
 def test_tiny_answers_questions_over_several_images(vlmkit_here, benchmark):
     report = evaluated(vlmkit_here, benchmark, "--limit", "4", "--quiet")
     assert report["figures"]["flat"]["overall"]["n"] == 4
@@ -303,6 +311,8 @@ def test_a_plot_for_each_factor(vlmkit_here, benchmark, tmp_path):
     assert done.returncode == 0, done.stderr
     drawn = {path.name for path in (tmp_path / "plots").iterdir()}
     assert drawn == {"images.png", "spread.png", "distractors.png", "total.png"}
+    done = vlmkit_here("mimic", "eval", benchmark.path, "--predictions", right, "--plots", "plots", "--by", "cell")
+    assert "drawn: plots/cell.png" in done.stderr
     with PIL.Image.open(tmp_path / "plots" / "spread.png") as picture:
         assert len(set(picture.convert("L").resize((100, 40)).tobytes())) > 10
 

@@ -96,24 +96,37 @@ def evaluate(
     results = []
     for strategy in strategies or (() if answered else ("flat",)):
         results.append(_ask(context, file, strategy, **asking))
-        answered.append(of_run(Path(results[-1]["directory"]), benchmark, name=strategy))
+        if results[-1]["n"]["done"]:
+            answered.append(of_run(Path(results[-1]["directory"]), benchmark, name=strategy))
         if results[-1]["status"] == "cancelled":
             break
+    if answered:
+        _judge(benchmark, answered, scorers or ("strict",), factors or _DEFAULT_FACTORS, plots, json=json)
+    _exit(context, results, asking["max_failures"])
+
+
+def _judge(
+    benchmark: Benchmark,
+    answered: Sequence[Answers],
+    scorers: Sequence[str],
+    factors: Sequence[str],
+    plots: Path | None,
+    *,
+    json: bool,
+) -> None:
+    """Print the figures of all answers, and draw them."""
     named = _distinct([answers.name for answers in answered])
-    reports = dict(_reports(benchmark, answered, named, scorers or ("strict",), factors or _DEFAULT_FACTORS))
+    reports = dict(_reports(benchmark, answered, named, scorers, factors))
     _warn_of_gaps(answered, named)
-    drawn = []
     if plots is not None:
         from vlmkit_mimic.plots import plot_factors
 
-        drawn = list(plot_factors(reports, file.stem, plots))
+        for path in plot_factors(reports, benchmark.path.stem, plots):
+            note(f"drawn: {path}")
     if json:
         print_json(_plain(benchmark, answered, named, reports))
     else:
         _show(reports)
-        for path in drawn:
-            note(f"drawn: {path}")
-    _exit(context, results, asking["max_failures"])
 
 
 def _ask(
