@@ -244,6 +244,7 @@ def test_the_command_builds_and_names_what_it_cannot_make(vlmkit_here, tmp_path)
         (["coco:annotations=no.json,images=no"], "there is no image folder no"),
         (["openimages:classes=no.csv,boxes=b,images=."], "Open Images file no.csv cannot be read"),
         (["glyphs", "--images", "two"], "'two' is neither a number nor a range"),
+        (["glyphs", "--total", "any,0"], "0 is below 1"),
         (["glyphs", "--min-area", "x"], "'x' is no share such as 5%"),
         (["glyphs", "--min-area", "90%"], "the source has no usable picture"),
         (
@@ -259,6 +260,22 @@ def test_mistakes_are_one_line_and_exit_code_2(vlmkit_here, tmp_path, arguments,
     assert done.returncode == 2 and not done.stdout and done.stderr.count("\n") == 1
     assert says in done.stderr
     assert not (tmp_path / "b.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["counting", "--classes", "11"], "the pool has fewer than 11 classes"),
+        (["listing", "--classes", "5"], "every super-category has fewer than 5 classes"),
+        (["counting", "--classes", "5", "--spread", "1"], "no picture shows 5 classes together"),
+        (["counting", "--total", "9", "--spread", "1"], "no 1 pictures show the classes in the numbers asked for"),
+        (["common", "--images", "301"], "fewer than 301 pictures show the class"),
+    ],
+)
+def test_what_pictures_lack_is_said(vlmkit_here, options, reason):
+    arguments = ["--images", "2", "--total", "any", "--task", *options]
+    done = vlmkit_here("mimic", "build", "glyphs:pictures=300", "--output", "b.jsonl", *arguments)
+    assert done.returncode == 2 and reason in done.stderr
 
 
 def test_own_wording(vlmkit_here, tmp_path):

@@ -157,6 +157,22 @@ def test_listing(reply, careful, released):
     assert published(asked, reply, WORDS) == released
 
 
+@given(
+    st.sets(st.sampled_from(CLASSES), min_size=1).flatmap(lambda names: st.permutations(sorted(names))),
+    st.lists(st.sampled_from([", ", "\n- ", "; ", " and ", ", and "]), min_size=6, max_size=6),
+    st.sampled_from(["{}", "{}.", "Visible: {}", "The {}"]),
+    st.booleans(),
+)
+def test_a_right_list_is_right_however_it_is_written(names, separators, around, several):
+    asked = item("listing", dict.fromkeys(sorted(names), 1))
+    written = [plural(name) if several else name.title() for name in names]
+    listed = "".join(f"{name}{separator}" for name, separator in zip(written[:-1], separators, strict=False))
+    reply = around.format(listed + written[-1])
+    assert strict(asked, reply, WORDS) == Score(True, len(names), len(names), len(names))
+    for more in {*CLASSES, "unicorn"} - {*names}:
+        assert strict(asked, f"{reply}, {more}", WORDS) == Score(False, len(names), len(names) + 1, len(names))
+
+
 def test_figures_by_hand():
     scored = [
         (item("listing", {"cat": 1, "dog": 1}, spread=1), Score(True, 2, 2, 2)),

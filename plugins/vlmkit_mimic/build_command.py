@@ -9,6 +9,7 @@ import click
 
 from vlmkit.cli.options import SEED, config_option
 from vlmkit.cli.output import console, note, print_json, table
+from vlmkit.errors import UserError
 from vlmkit_mimic.benchmark import Header, Settings
 from vlmkit_mimic.cells import ANY, CLASSES, IMAGES, TASKS, Sweeps, Task
 from vlmkit_mimic.values import Numbers, Pool, Share
@@ -25,20 +26,20 @@ REASONS_SHOWN = 12
 @click.option("--task", "tasks", type=click.Choice(TASKS), multiple=True, help="May be repeated.  [default: all four]")
 @click.option(
     "--images",
-    type=Numbers(),
+    type=Numbers(1),
     help=f"Images of an item.  [default: spread plus distractors, or {','.join(map(str, IMAGES))}]",
 )
-@click.option("--spread", type=Numbers(), help="Images that show instances.  [default: several, by task]")
-@click.option("--distractors", type=Numbers(), help="Images that show none.  [default: what the spread leaves]")
+@click.option("--spread", type=Numbers(1), help="Images that show instances.  [default: several, by task]")
+@click.option("--distractors", type=Numbers(0), help="Images that show none.  [default: what the spread leaves]")
 @click.option(
     "--classes",
-    type=Numbers(),
+    type=Numbers(1),
     help=f"Classes of an answer.  [default: {CLASSES['counting']}, for listing {CLASSES['listing']}]",
 )
 @click.option(
     "--total",
     "totals",
-    type=Numbers(any=ANY),
+    type=Numbers(1, any=ANY),
     default="2,3,4",
     show_default=True,
     help="Counting: instances in all images together (balanced), or any: what the pictures show (unbalanced).",
@@ -99,6 +100,8 @@ def build(
         shuffle=shuffle,
         wording=WORDING if wording is None else read_wording(wording),
     )
+    if not output.parent.is_dir():
+        raise UserError(f"there is no folder {output.parent}", hint="make it, or give another --output")
     begun = time.perf_counter()
     maker = Maker.of(source, settings, output=output)
     read = time.perf_counter()
