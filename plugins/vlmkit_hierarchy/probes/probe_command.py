@@ -64,6 +64,7 @@ def probe(
     dtype: str | None,
     revision: str | None,
     trust_remote_code: bool,
+    lora: Path | None,
     in_flight: int,
     json: bool,
     quiet: bool,
@@ -99,7 +100,13 @@ def probe(
         study = Study.of_images(str(spec), dataset, tree, strategy, limit)
     ids = Survey.of(study.examples(), study.labels).ids
     backend = build_backend(
-        model, builder, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+        model,
+        builder,
+        device=device,
+        dtype=dtype,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        lora=lora,
     )
     with closing(backend):
         identity = study.fingerprint(backend)
