@@ -3,14 +3,14 @@
 Example -> Task -> Query -> Answer -> Prediction. All are frozen; none holds a model or a device.
 """
 
-from vlmkit.types.answer import Answer, Ballot, Failed, Outcome, Ranking, Text
+from vlmkit.types.answer import Answer, Ballot, Encoding, Failed, Outcome, Ranking, Text
 from vlmkit.types.capability import Capability
 from vlmkit.types.example import Example, ImageSource
 from vlmkit.types.image import Image
 from vlmkit.types.intervention import Intervention
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.prediction import Prediction, Round
-from vlmkit.types.query import Choose, Generate, Query
+from vlmkit.types.query import Choose, Encode, Generate, Query
 from vlmkit.types.readout import Letter, Likelihood, Readout, Reply
 from vlmkit.types.task import Ask, Classify, Task
 from vlmkit.types.taxonomy import Taxonomy
@@ -23,6 +23,8 @@ __all__ = [
     "Capability",
     "Choose",
     "Classify",
+    "Encode",
+    "Encoding",
     "Example",
     "Failed",
     "Generate",
