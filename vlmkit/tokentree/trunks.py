@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import torch
 from attrs import define, evolve, frozen
 
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, SpecError
 from vlmkit.local.bill import Bill
 from vlmkit.local.candidates import common_prefix
 from vlmkit.local.memory import Memory
@@ -17,7 +17,9 @@ from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.pictures import PIXELS, Pictures
-from vlmkit.types import Image, Intervention, Tokens, Usage
+from vlmkit.tokentree.reduction import Scene, reduced
+from vlmkit.tokentree.watch import watch
+from vlmkit.types import Image, Intervention, Reducer, Tokens, Usage
 
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
@@ -34,11 +36,12 @@ class Trunk:
     """A prefilled beginning of a prompt.
 
     Args:
-        tokens: Token ids, placeholders expanded.
+        tokens: Token ids, placeholders expanded; visual tokens that an intervention has removed included.
         positions: int64 [A, len(tokens)].
-        pieces: Keys and values of the tokens, in order.
+        pieces: Keys and values of the tokens that are left, in order.
         sees: What a token that follows sees by cross-attention: one sight or, in most families, none.
         borrowed: How many of the pieces, from the first on, are those of a root.
+        removed: How many of the tokens are not left.
     """
 
     tokens: tuple[int, ...]
@@ -46,6 +49,7 @@ class Trunk:
     pieces: tuple[KV, ...]
     sees: tuple[Sight, ...] = ()
     borrowed: int = 0
+    removed: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -61,7 +65,7 @@ class Trunk:
         """Return the trunk of the first ``count`` tokens, all images included, sharing memory with this one."""
         if count == len(self.tokens):
             return self
-        pieces, left = [], count
+        pieces, left = [], count - self.removed
         for piece in self.pieces:
             if left > 0:
                 pieces.append(piece if len(piece) <= left else piece.first(left))
@@ -157,30 +161,29 @@ class Trunks:
         """Return a trunk for each group of questions; what is missing is computed, all of it together."""
         trunks = [self._known(want) for want in wanted]
         missing = [index for index, want in enumerate(wanted) if not _suffices(trunks[index], want)]
-        fresh = {index for index in missing if not trunks[index].tokens}
-        features = self._encode([wanted[index] for index in missing if index in fresh], bill)
+        fresh = [index for index in missing if not trunks[index].tokens]
+        scenes = dict(zip(fresh, self._scenes([wanted[index] for index in fresh], bill), strict=True))
         rows = []
         for index in missing:
             want = wanted[index]
             if index in fresh:
-                known = self._root(want, bill)
-                shown = [features[picture.digest] for picture in want.pictures]
-                place = self.family.positions(want.opening, want.pictures)
-                sights = self.family.sights(want.opening, shown)
+                known, scene = self._root(want, bill), scenes[index]
+                sights = self.family.sights(want.opening, scene.features)
             else:
-                known, shown = trunks[index], []
-                place = _text_positions(known, len(want.opening))
+                known = trunks[index]
+                scene = Scene(want.opening, _text_positions(known, len(want.opening)))
                 sights = known.sees * len(want.opening)
-            done = len(known.tokens)
-            row = self._row(want.payer, want.opening[done:], place[:, done:], known)
-            rows.append(evolve(row, features=shown, sights=sights[done:]))
+            new = [place for place in scene.kept if place >= len(known.tokens)]
+            row = self._row(want.payer, [want.opening[place] for place in new], scene.positions[:, new], known)
+            rows.append(evolve(row, features=scene.features, sights=[sights[place] for place in new] if sights else ()))
             bill.add(want.payer, Usage(tokens=Tokens(trunk=len(row))))
             trunks[index] = Trunk(
                 tokens=tuple(want.opening),
-                positions=place,
+                positions=scene.positions,
                 pieces=known.pieces,
                 sees=tuple(sights[-1:]),
                 borrowed=len(known.pieces) if index in fresh else known.borrowed,
+                removed=known.removed + len(want.opening) - len(scene.kept),
             )
         for index, piece in zip(missing, self.executor.prefill(rows, bill), strict=True):
             trunks[index] = evolve(trunks[index], pieces=(*trunks[index].pieces, piece))
@@ -210,6 +213,37 @@ class Trunks:
             tokens, pieces = (*trunk.tokens, *stem[:-1]), (*trunk.pieces, piece)
             places[index] = evolve(trunk, tokens=tokens, positions=place, pieces=pieces), stem[-1:]
         return places
+
+    def _scenes(self, wanted: Sequence[Wanted], bill: Bill) -> list[Scene]:
+        """Return what the openings show, reduced where that is wanted; images are encoded once for all reducers."""
+        features = self._encode(wanted, bill)
+        scenes = [
+            Scene(
+                want.opening,
+                self.family.positions(want.opening, want.pictures),
+                [features[picture.digest] for picture in want.pictures],
+            )
+            for want in wanted
+        ]
+        reducers = [[one for one in want.interventions if isinstance(one, Reducer)] for want in wanted]
+        image = self.family.image_token
+
+        def attention(scenes: Mapping[int, Scene], layer: int) -> dict[int, torch.Tensor]:
+            depth = len(self.family.layers)
+            if layer > depth:
+                raise SpecError(f"there is no layer {layer} to watch", hint=f"the model has {depth}")
+            rows = []
+            for index, scene in scenes.items():
+                # No further than the last image: what comes then depends on which questions are asked together.
+                last = scene.visual(image)[-1]
+                places = [place for place in scene.kept if place <= last]
+                tokens = [scene.tokens[place] for place in places]
+                row = self._row(wanted[index].payer, tokens, scene.positions[:, places])
+                rows.append(evolve(row, features=scene.features))
+            found = zip(scenes, rows, watch(self.executor, rows, layer, bill), strict=True)
+            return {index: one[torch.tensor(row.tokens) == image] for index, row, one in found}
+
+        return reduced(scenes, reducers, image, attention)
 
     def _known(self, want: Wanted) -> Trunk:
         """Return as much of a remembered trunk as the prompts share; nothing unless that includes every image."""
