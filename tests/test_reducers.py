@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import ANY
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,6 @@ from vlmkit.tokentree import Features, Limits, Visual
 from vlmkit.tokentree.dry import DryBackend
 from vlmkit.tokentree.packing import Row
 from vlmkit.tokentree.reduction import Scene, reduced
-from vlmkit.tokentree.watch import watch
 from vlmkit.types import Usage
 from vlmkit_mimic.reducers.fastv import FastV
 from vlmkit_mimic.reducers.mean import Mean
@@ -131,7 +132,7 @@ def test_attention_is_that_of_transformers(name):
         even = (weights > 0).sum(1, keepdim=True)
         other = (weights > 0) & ~torch.eye(len(weights), dtype=torch.bool)
         expected = ((weights * even * other).sum(0) / other.sum(0)).nan_to_num(1.0)
-        (found,) = watch(trunks.executor, [row], layer, bill)
+        (found,) = trunks.executor.watch([row], layer, bill)
         np.testing.assert_allclose(found, expected, rtol=1e-3)
     assert bill.usages[0].forwards == 2
 
@@ -170,8 +171,9 @@ def test_trunks_shrink_by_what_goes_and_plans_know_it(name, reducer):
     family = backend._family
     sizes = [family.picture(image, False).tokens for image in queries[0].images]
     assert whole - less == sum(sizes) - sum(map(reducer.kept, sizes)) > 0
-    planned = DryBackend.of(backend).answer(queries)
-    assert [answer.usage.tokens.trunk for answer in planned] == [whole, less]
+    dry = DryBackend.of(backend)
+    assert [answer.usage.tokens.trunk for answer in dry.answer(queries)] == [whole, less]
+    assert dry.work.early == ([(1, ANY, ANY)] if reducer.watches else [])
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "llava_onevision"])

@@ -84,13 +84,13 @@ def reduced(
 
 
 def _shows_tokens(scene: Scene) -> bool:
-    """Whether there are visual tokens that attention can go to, and not in a plan alone."""
+    """Whether there are visual tokens that attention can go to."""
     if any(features.states for features in scene.features):
         raise ModelError(
             "attention to visual tokens cannot be read off this model, which sees them by cross-attention",
             hint="reduce them by another strategy",
         )
-    return any(not features.embeds.is_meta for features in scene.features)
+    return bool(scene.features)
 
 
 @torch.inference_mode()

@@ -18,7 +18,6 @@ from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.pictures import PIXELS, Pictures
 from vlmkit.tokentree.reduction import Scene, reduced
-from vlmkit.tokentree.watch import watch
 from vlmkit.types import Image, Intervention, Reducer, Tokens, Usage
 
 WORTH_EXTENDING = 16
@@ -240,7 +239,7 @@ class Trunks:
                 tokens = [scene.tokens[place] for place in places]
                 row = self._row(wanted[index].payer, tokens, scene.positions[:, places])
                 rows.append(evolve(row, features=scene.features))
-            found = zip(scenes, rows, watch(self.executor, rows, layer, bill), strict=True)
+            found = zip(scenes, rows, self.executor.watch(rows, layer, bill), strict=True)
             return {index: one[torch.tensor(row.tokens) == image] for index, row, one in found}
 
         return reduced(scenes, reducers, image, attention)
