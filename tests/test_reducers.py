@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from unittest.mock import ANY
 
 import numpy as np
@@ -17,6 +19,7 @@ from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError, SpecError
 from vlmkit.local.bill import Bill
 from vlmkit.registry import Builder, PluginHost
+from vlmkit.testing import check_strategy
 from vlmkit.testing.models import RECIPES, shared_checkpoint
 from vlmkit.testing.noise import noise
 from vlmkit.testing.plain import Plain
@@ -199,3 +202,17 @@ def test_questions_without_images_have_nothing_to_lose():
     backend = fresh("qwen3_vl")
     whole, *reduced = backend.answer([question((), "a", "b", interventions=c) for c in ((), *((r,) for r in REDUCERS))])
     assert all(one.log_probs == whole.log_probs for one in reduced)
+
+
+def test_the_page_shows_code_that_works():
+    page = (Path(__file__).parents[1] / "docs" / "interventions.md").read_text(encoding="utf-8")
+    shown: dict = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        exec(block, shown)
+    strategy = shown["Halved"](BUILDER.strategy("flat"), step=3)
+    check_strategy(strategy, free_questions=True)
+    reducer = strategy.intervention
+    assert reducer == shown["EveryOther"](3)
+    groups = reducer.groups(Visual(torch.zeros(8, 1))).tolist()
+    assert groups == [0, -1, -1, 3, -1, -1, 6, -1]
+    assert reducer.kept(8) == 3
