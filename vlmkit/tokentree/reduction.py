@@ -34,7 +34,7 @@ class Scene:
 
     Args:
         tokens: Token ids, those that are gone included.
-        positions: int64 [A, len(tokens)]; those of tokens that are gone lie no higher than of what is left.
+        positions: int64 [A, len(tokens)], of tokens that are gone too; what comes later follows the highest.
         features: What is left of each image.
         kept: Index of every token that is left, ascending.
     """
@@ -126,33 +126,42 @@ class _Merging:
 
     Args:
         firsts: Index of the first token of every group, ascending.
-        shares: What each token gives to each group, float32 [groups, tokens]; None where every token stays as it is.
+        order: Index of every token that goes into a group, group by group, int64; None where all stay as they are.
+        lengths: Tokens of every group, int64.
     """
 
     firsts: Sequence[int]
-    shares: torch.Tensor | None
+    order: torch.Tensor | None = None
+    lengths: torch.Tensor | None = None
 
     @classmethod
     def of(cls, reducer: Reducer, visual: Visual) -> _Merging:
         count = len(visual.tokens)
         if not count:  # what is seen by cross-attention is no part of the sequence
-            return cls((), None)
+            return cls(())
         if visual.tokens.is_meta:  # a plan knows how many are left, not which
             groups = torch.arange(count)
             groups[reducer.kept(count) :] = -1
         else:
-            groups = reducer.groups(visual)
-        member = groups == torch.unique(groups[groups >= 0])[:, None]
-        firsts = member.int().argmax(1)
-        if len(firsts) == count:
-            return cls(range(count), None)
-        order = firsts.argsort()
-        shares = member[order] / member[order].sum(1, keepdim=True)
-        return cls(firsts[order].tolist(), shares.to(visual.tokens.device))
+            groups = reducer.groups(visual).cpu()
+        places = (groups >= 0).nonzero()[:, 0]
+        labels, group = torch.unique(groups[places], return_inverse=True)
+        if len(labels) == count:
+            return cls(range(count))
+        firsts, ranks = places.new_full((len(labels),), count).scatter_reduce_(0, group, places, "amin").sort()
+        group = ranks.argsort()[group]
+        device = visual.tokens.device
+        return cls(firsts.tolist(), places[group.argsort(stable=True)].to(device), group.bincount().to(device))
 
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the means of the groups, [groups, hidden], of [tokens, hidden]."""
-        return tokens if self.shares is None else (self.shares @ tokens.float()).to(tokens.dtype)
+        if self.order is None:
+            return tokens
+        if tokens.is_meta:
+            return tokens[: len(self.firsts)]
+        # Unlike sums by index, the same in every run on CUDA.
+        means = torch.segment_reduce(tokens[self.order].float(), "mean", lengths=self.lengths, axis=0)
+        return means.to(tokens.dtype)
 
 
 def _repacked(positions: torch.Tensor, kept: Sequence[int], first: int) -> torch.Tensor:
