@@ -56,7 +56,11 @@ class Sequence:
         self.ids = self.inputs["input_ids"][0]
         self.visual = (self.ids == plain.model.config.image_token_id).tolist()
         self.embeds = plain.model.get_input_embeddings()(self.ids)
-        given = {key: value for key, value in self.inputs.items() if key not in ("input_ids", "attention_mask")}
+        given = {
+            key: value
+            for key, value in self.inputs.items()
+            if key not in ("input_ids", "attention_mask", "token_type_ids")
+        }
         if "image_grid_thw" in given:
             places, _ = self.core.get_rope_index(
                 self.ids[None],
@@ -120,7 +124,11 @@ class Sequence:
         if self.deep:
             mask = torch.tensor([*self.visual, *[False] * len(target)])[None]
             more |= {"visual_pos_masks": mask, "deepstack_visual_embeds": self.deep}
-        hidden = self.core.language_model(inputs_embeds=embeds, position_ids=places, use_cache=False, **more)
+        if self.plain.model.config.model_type == "gemma3":  # whose images see ahead
+            more["token_type_ids"] = torch.tensor([*self.visual, *[False] * len(target)], dtype=torch.int64)[None]
+            hidden = self.core(inputs_embeds=embeds, position_ids=places, use_cache=False, **more)
+        else:
+            hidden = self.core.language_model(inputs_embeds=embeds, position_ids=places, use_cache=False, **more)
         logits = self.plain.model.lm_head(hidden.last_hidden_state[0, -len(target) - 1 : -1])
         return float(logits.log_softmax(-1)[torch.arange(len(target)), target].sum())
 
@@ -172,7 +180,7 @@ class CrossAttended(Sequence):
 
 
 @pytest.mark.parametrize("positions", ["keep", "repack"])
-@pytest.mark.parametrize("name", ["internvl", "llava_onevision", "mllama", "qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("name", ["gemma3", "internvl", "llava_onevision", "mllama", "qwen2_5_vl", "qwen3_vl"])
 @torch.inference_mode()
 def test_scores_are_those_of_a_plain_forward_over_pooled_tokens(name, positions):
     query = query_of(*noise(2), interventions=[Mean(3, positions=positions)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 
 import torch
 from attrs import define, evolve, frozen
@@ -98,9 +98,16 @@ class Wanted:
         return (*(image.digest for image in self.images), *self.interventions)
 
     @property
+    def reducers(self) -> list[Reducer]:
+        """What leaves the model fewer visual tokens, in order."""
+        return [one for one in self.interventions if isinstance(one, Reducer)]
+
+    @property
     def longest(self) -> int:
-        """Tokens of the longest prompt."""
-        return len(self.opening) + max(map(len, self.rests))
+        """Tokens of the longest prompt, without those that are reduced away."""
+        whole = [picture.tokens for picture in self.pictures]
+        left = [reduce(lambda tokens, reducer: reducer.kept(tokens), self.reducers, tokens) for tokens in whole]
+        return len(self.opening) + max(map(len, self.rests)) - sum(whole) + sum(left)
 
     def stems(self, trunk: Trunk) -> list[Sequence[int]]:
         """Return what follows a trunk in each prompt."""
@@ -224,7 +231,6 @@ class Trunks:
             )
             for want in wanted
         ]
-        reducers = [[one for one in want.interventions if isinstance(one, Reducer)] for want in wanted]
         image = self.family.image_token
 
         def attention(scenes: Mapping[int, Scene], layer: int) -> dict[int, torch.Tensor]:
@@ -242,7 +248,7 @@ class Trunks:
             found = zip(scenes, rows, self.executor.watch(rows, layer, bill), strict=True)
             return {index: one[torch.tensor(row.tokens) == image] for index, row, one in found}
 
-        return reduced(scenes, reducers, image, attention)
+        return reduced(scenes, [want.reducers for want in wanted], image, attention)
 
     def _known(self, want: Wanted) -> Trunk:
         """Return as much of a remembered trunk as the prompts share; nothing unless that includes every image."""
