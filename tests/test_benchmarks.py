@@ -117,5 +117,5 @@ def test_reducers_leave_fewer_tokens():
     figures = json.loads(run("reducers.py", "--model", "tiny", "--images", "2", "--examples", "1", *ways, "--json"))
     whole, pooled, pruned = figures["ways"].values()
     assert pooled["tokens"] < pruned["tokens"] < whole["tokens"]
-    assert pooled["flops"] < whole["flops"] < pruned["flops"]
+    assert 0 < pooled["flops"] < min(whole["flops"], pruned["flops"])
     assert whole["seconds"] > 0
