@@ -4,7 +4,7 @@
 
 Every example shows several images and asks one question, each with the same number of tokens. The ways take turns, and
 the quickest example of each counts, since a busy machine only ever adds. No reducer saves anything in the vision tower:
-images are encoded beforehand, and nothing here counts that. Seconds include the reducer's own work; FLOPs of a pass that
+images are encoded beforehand, nothing here counts that. Seconds include the reducer's own work; FLOPs of a pass that
 ends early count its last layer whole.
 """
 
