@@ -19,6 +19,7 @@ from vlmkit.contracts import (
     Solving,
     Strategy,
 )
+from vlmkit.intervened import Intervened
 from vlmkit.prompts import Prompt
 from vlmkit.registry.hooks import hookimpl
 from vlmkit.together import together
@@ -35,6 +36,7 @@ from vlmkit.types import (
     Failed,
     Generate,
     Image,
+    Intervention,
     Label,
     LabelSpace,
     Letter,
@@ -44,6 +46,7 @@ from vlmkit.types import (
     Query,
     Ranking,
     Readout,
+    Reducer,
     Reply,
     Round,
     Task,
@@ -78,6 +81,8 @@ __all__ = [
     "Failed",
     "Generate",
     "Image",
+    "Intervened",
+    "Intervention",
     "Label",
     "LabelSpace",
     "Letter",
@@ -91,6 +96,7 @@ __all__ = [
     "Query",
     "Ranking",
     "Readout",
+    "Reducer",
     "Registry",
     "Reply",
     "Round",

@@ -19,6 +19,7 @@ from vlmkit.local.candidates import by_mean, candidate_tokens, common_prefix
 from vlmkit.local.checkpoint import Checkpoint
 from vlmkit.local.memory import Memory
 from vlmkit.types import Answer, Capability, Choose, Encode, Encoding, Image, Query, Tokens, Usage
+from vlmkit.types.capability import INTERVENTIONS
 
 
 @define
@@ -52,8 +53,8 @@ class ForkingBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them: scores, letters, text, several images, features."""
-        return frozenset(Capability)
+        """Scores, letters, text, several images, features."""
+        return frozenset(Capability) - INTERVENTIONS
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.huggingface import HuggingFaceFamily, open_families, open_family
 from vlmkit.tokentree.layout import KV, Layout, Sight
+from vlmkit.tokentree.reduction import Visual
 
 __all__ = [
     "ATTENTION",
@@ -31,6 +32,7 @@ __all__ = [
     "Picture",
     "Sight",
     "TokenTreeBackend",
+    "Visual",
     "open_families",
     "open_family",
     "register_attention",

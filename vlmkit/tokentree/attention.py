@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from vlmkit.tokentree.layout import Layout, Reach
+from vlmkit.tokentree.received import Watched, attention_received
 
 ATTENTION = "vlmkit_tree"
 """Name under which the attention function is registered with transformers."""
@@ -56,11 +57,13 @@ def tree_attention(
     query, key, value = (one[0].transpose(0, 1) for one in (query, key, value))
     if not len(key):
         return _cross_attention(layer, query, layout, scaling)[None], None
+    reach = Reach(sliding_window, chunk, ahead=layout.ahead_everywhere or sliding_window is not None)
+    if layout.watched == layer:
+        raise Watched(attention_received(query, key, layout, reach, scaling))
     if layout.capture:
         layout.captured[layer] = (key, value)
     keys = torch.cat([*(past.keys[layer] for past in layout.pasts), key]) if layout.pasts else key
     values = torch.cat([*(past.values[layer] for past in layout.pasts), value]) if layout.pasts else value
-    reach = Reach(sliding_window, chunk, ahead=layout.ahead_everywhere or sliding_window is not None)
     attended = []
     for bucket in layout.buckets:
         bias = bucket.bias(reach, query.dtype)

@@ -46,8 +46,8 @@ class DryBackend(TokenTreeBackend):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All but features: there is nothing that they could be read off."""
-        return frozenset(Capability) - {Capability.FEATURES}
+        """All of the model's but features: there is nothing that they could be read off."""
+        return super().capabilities - {Capability.FEATURES}
 
     @property
     def family(self) -> Any:
@@ -119,6 +119,15 @@ class _DryExecutor(Executor):
             bill.forward(row.owner for row in batch)
 
         self.budget.run([row.cost for row in rows], step)
+
+    def watch(self, rows: Sequence[Row], layer: int, bill: Bill) -> list[torch.Tensor]:
+        def step(which: range) -> None:
+            batch = rows[which.start : which.stop]
+            self.work.early += [(layer, len(row), sum(row.seen)) for row in batch]
+            bill.forward(row.owner for row in batch)
+
+        self.budget.run([row.cost for row in rows], step)
+        return [torch.zeros(len(row)) for row in rows]
 
 
 class _UnfilledLayout:

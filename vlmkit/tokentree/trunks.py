@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cached_property, reduce
 
 import torch
 from attrs import define, evolve, frozen
 
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, SpecError
 from vlmkit.local.bill import Bill
 from vlmkit.local.candidates import common_prefix
 from vlmkit.local.memory import Memory
@@ -17,7 +17,8 @@ from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.pictures import PIXELS, Pictures
-from vlmkit.types import Image, Tokens, Usage
+from vlmkit.tokentree.reduction import Scene, reduced
+from vlmkit.types import Image, Intervention, Reducer, Tokens, Usage
 
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
@@ -34,11 +35,12 @@ class Trunk:
     """A prefilled beginning of a prompt.
 
     Args:
-        tokens: Token ids, placeholders expanded.
+        tokens: Token ids, placeholders expanded; visual tokens that an intervention has removed included.
         positions: int64 [A, len(tokens)].
-        pieces: Keys and values of the tokens, in order.
+        pieces: Keys and values of the tokens that are left, in order.
         sees: What a token that follows sees by cross-attention: one sight or, in most families, none.
         borrowed: How many of the pieces, from the first on, are those of a root.
+        removed: How many of the tokens are not left.
     """
 
     tokens: tuple[int, ...]
@@ -46,6 +48,7 @@ class Trunk:
     pieces: tuple[KV, ...]
     sees: tuple[Sight, ...] = ()
     borrowed: int = 0
+    removed: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -61,7 +64,7 @@ class Trunk:
         """Return the trunk of the first ``count`` tokens, all images included, sharing memory with this one."""
         if count == len(self.tokens):
             return self
-        pieces, left = [], count
+        pieces, left = [], count - self.removed
         for piece in self.pieces:
             if left > 0:
                 pieces.append(piece if len(piece) <= left else piece.first(left))
@@ -71,10 +74,11 @@ class Trunk:
 
 @frozen(eq=False)
 class Wanted:
-    """The questions of one call that are about the same images.
+    """The questions of one call that are about the same images and put to a model changed in the same way.
 
     Args:
         images: The images.
+        interventions: What is changed inside the model.
         pictures: The images, prepared.
         opening: What all prompts begin with: token ids, placeholders expanded.
         rests: What follows it in each prompt, at least one token.
@@ -82,20 +86,28 @@ class Wanted:
     """
 
     images: tuple[Image, ...]
+    interventions: tuple[Intervention, ...]
     pictures: Sequence[Picture]
     opening: Sequence[int]
     rests: Sequence[Sequence[int]]
     payer: int
 
     @property
-    def key(self) -> tuple[str, ...]:
-        """Identifies the images."""
-        return tuple(image.digest for image in self.images)
+    def key(self) -> tuple[Hashable, ...]:
+        """Identifies the images and what is changed inside the model."""
+        return (*(image.digest for image in self.images), *self.interventions)
+
+    @property
+    def reducers(self) -> list[Reducer]:
+        """What leaves the model fewer visual tokens, in order."""
+        return [one for one in self.interventions if isinstance(one, Reducer)]
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest prompt."""
-        return len(self.opening) + max(map(len, self.rests))
+        """Tokens of the longest prompt, without those that are reduced away."""
+        whole = [picture.tokens for picture in self.pictures]
+        left = [reduce(lambda tokens, reducer: reducer.kept(tokens), self.reducers, tokens) for tokens in whole]
+        return len(self.opening) + max(map(len, self.rests)) - sum(whole) + sum(left)
 
     def stems(self, trunk: Trunk) -> list[Sequence[int]]:
         """Return what follows a trunk in each prompt."""
@@ -110,7 +122,7 @@ class Trunks:
     Args:
         family: The model.
         executor: Runs the prefill.
-        memory: Trunks by image digests, and roots, which are trunks without images, by their tokens.
+        memory: Trunks by ``Wanted.key``, and roots, which are trunks without images, by their tokens.
         features: Visual features by picture digest.
         pictures: Prepares images.
     """
@@ -121,11 +133,18 @@ class Trunks:
     features: Memory[Features]
     pictures: Pictures
 
-    def wanted(self, images: tuple[Image, ...], prompts: Sequence[Sequence[int]], payer: int) -> Wanted:
+    def wanted(
+        self,
+        images: tuple[Image, ...],
+        interventions: tuple[Intervention, ...],
+        prompts: Sequence[Sequence[int]],
+        payer: int,
+    ) -> Wanted:
         """Find out what prompts about the same images share.
 
         Args:
             images: The images.
+            interventions: What is changed inside the model.
             prompts: Token ids, one placeholder an image.
             payer: Index of the query that pays for the trunk.
 
@@ -142,36 +161,35 @@ class Trunks:
                 "the model's chat template puts the words of a question before its images",
                 hint="open the model with the adapter generic",
             )
-        return Wanted(images, pictures, opening, [prompt[shared:] for prompt in prompts], payer)
+        return Wanted(images, interventions, pictures, opening, [prompt[shared:] for prompt in prompts], payer)
 
     def prepare(self, wanted: Sequence[Wanted], bill: Bill) -> list[Trunk]:
         """Return a trunk for each group of questions; what is missing is computed, all of it together."""
         trunks = [self._known(want) for want in wanted]
         missing = [index for index, want in enumerate(wanted) if not _suffices(trunks[index], want)]
-        fresh = {index for index in missing if not trunks[index].tokens}
-        features = self._encode([wanted[index] for index in missing if index in fresh], bill)
+        fresh = [index for index in missing if not trunks[index].tokens]
+        scenes = dict(zip(fresh, self._scenes([wanted[index] for index in fresh], bill), strict=True))
         rows = []
         for index in missing:
             want = wanted[index]
             if index in fresh:
-                known = self._root(want, bill)
-                shown = [features[picture.digest] for picture in want.pictures]
-                place = self.family.positions(want.opening, want.pictures)
-                sights = self.family.sights(want.opening, shown)
+                known, scene = self._root(want, bill), scenes[index]
+                sights = self.family.sights(want.opening, scene.features)
             else:
-                known, shown = trunks[index], []
-                place = _text_positions(known, len(want.opening))
+                known = trunks[index]
+                scene = Scene(want.opening, _text_positions(known, len(want.opening)))
                 sights = known.sees * len(want.opening)
-            done = len(known.tokens)
-            row = self._row(want.payer, want.opening[done:], place[:, done:], known)
-            rows.append(evolve(row, features=shown, sights=sights[done:]))
+            new = [place for place in scene.kept if place >= len(known.tokens)]
+            row = self._row(want.payer, [want.opening[place] for place in new], scene.positions[:, new], known)
+            rows.append(evolve(row, features=scene.features, sights=[sights[place] for place in new] if sights else ()))
             bill.add(want.payer, Usage(tokens=Tokens(trunk=len(row))))
             trunks[index] = Trunk(
                 tokens=tuple(want.opening),
-                positions=place,
+                positions=scene.positions,
                 pieces=known.pieces,
                 sees=tuple(sights[-1:]),
                 borrowed=len(known.pieces) if index in fresh else known.borrowed,
+                removed=known.removed + len(want.opening) - len(scene.kept),
             )
         for index, piece in zip(missing, self.executor.prefill(rows, bill), strict=True):
             trunks[index] = evolve(trunks[index], pieces=(*trunks[index].pieces, piece))
@@ -201,6 +219,36 @@ class Trunks:
             tokens, pieces = (*trunk.tokens, *stem[:-1]), (*trunk.pieces, piece)
             places[index] = evolve(trunk, tokens=tokens, positions=place, pieces=pieces), stem[-1:]
         return places
+
+    def _scenes(self, wanted: Sequence[Wanted], bill: Bill) -> list[Scene]:
+        """Return what the openings show, reduced where that is wanted; images are encoded once for all reducers."""
+        features = self._encode(wanted, bill)
+        scenes = [
+            Scene(
+                want.opening,
+                self.family.positions(want.opening, want.pictures),
+                [features[picture.digest] for picture in want.pictures],
+            )
+            for want in wanted
+        ]
+        image = self.family.image_token
+
+        def attention(scenes: Mapping[int, Scene], layer: int) -> dict[int, torch.Tensor]:
+            depth = len(self.family.layers)
+            if layer > depth:
+                raise SpecError(f"there is no layer {layer} to watch", hint=f"the model has {depth}")
+            rows = []
+            for index, scene in scenes.items():
+                # No further than the last image: what comes then depends on which questions are asked together.
+                last = scene.visual(image)[-1]
+                places = [place for place in scene.kept if place <= last]
+                tokens = [scene.tokens[place] for place in places]
+                row = self._row(wanted[index].payer, tokens, scene.positions[:, places])
+                rows.append(evolve(row, features=scene.features))
+            found = zip(scenes, rows, self.executor.watch(rows, layer, bill), strict=True)
+            return {index: one[torch.tensor(row.tokens) == image] for index, row, one in found}
+
+        return reduced(scenes, [want.reducers for want in wanted], image, attention)
 
     def _known(self, want: Wanted) -> Trunk:
         """Return as much of a remembered trunk as the prompts share; nothing unless that includes every image."""

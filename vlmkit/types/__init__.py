@@ -7,10 +7,12 @@ from vlmkit.types.answer import Answer, Ballot, Encoding, Failed, Outcome, Ranki
 from vlmkit.types.capability import Capability
 from vlmkit.types.example import Example, ImageSource
 from vlmkit.types.image import Image
+from vlmkit.types.intervention import Intervention
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.prediction import Prediction, Round
 from vlmkit.types.query import Choose, Encode, Generate, Query
 from vlmkit.types.readout import Letter, Likelihood, Readout, Reply
+from vlmkit.types.reducer import Reducer
 from vlmkit.types.task import Ask, Classify, Task
 from vlmkit.types.taxonomy import Taxonomy
 from vlmkit.types.usage import Tokens, Usage
@@ -29,6 +31,7 @@ __all__ = [
     "Generate",
     "Image",
     "ImageSource",
+    "Intervention",
     "Label",
     "LabelSpace",
     "Letter",
@@ -38,6 +41,7 @@ __all__ = [
     "Query",
     "Ranking",
     "Readout",
+    "Reducer",
     "Reply",
     "Round",
     "Task",

@@ -18,3 +18,11 @@ class Capability(StrEnum):
     """Several images in one query."""
     FEATURES = "features"
     """Hidden states of the vision encoder, the projector and the language model's layers."""
+    REDUCE = "reduce"
+    """Fewer visual tokens than the model makes of an image, for one query."""
+    MASK = "mask"
+    """Attention that is restricted layer by layer, for one query."""
+
+
+INTERVENTIONS = frozenset({Capability.REDUCE, Capability.MASK})
+"""What can be changed inside a model for one query."""
