@@ -78,7 +78,39 @@ def test_targets_are_spread_evenly_over_the_labels(seed, labels, images):
     assert max(counts) - min(counts) <= 1
 
 
-@pytest.mark.parametrize("options", [{"labels": 1}, {"labels": 1001}, {"images": 0}, {"seed": -1}])
+@given(SEEDS, st.integers(2, 3000))
+def test_labels_of_two_glyphs_are_distinct_pairs_of_leaves(seed, count):
+    names = Glyphs(labels=count, seed=seed, per_image=2).labels.names
+    assert len(set(names)) == count
+    assert all(len(pair) == 2 and set(pair) <= set(LEAVES) for pair in (name.split(" and ") for name in names))
+
+
+def test_two_glyphs_lie_side_by_side_in_the_order_of_their_names():
+    for example in Glyphs(labels=1500, images=30, per_image=2):
+        (picture,) = example.images
+        assert picture.size == (96, 48)
+        for side, name in enumerate(example.target.split(" and ")):
+            assert nearest_colour(picture.crop((48 * side, 0, 48 * side + 48, 48))) == GLYPHS[name].colour
+
+
+def nearest_colour(picture):
+    """The colour whose hue is nearest to that of the brightest pixels."""
+    pixels = np.asarray(picture, dtype=float).reshape(-1, 3)
+    ink = pixels[np.argsort(pixels.sum(1))[-100:]].mean(0)
+    return min(COLOURS, key=lambda name: np.abs(ink / ink.max() - np.array(COLOURS[name]) / max(COLOURS[name])).sum())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"labels": 1},
+        {"labels": 1001},
+        {"labels": 1_000_001, "per_image": 2},
+        {"per_image": 3},
+        {"images": 0},
+        {"seed": -1},
+    ],
+)
 def test_numbers_out_of_range_are_the_users_mistake(options):
     with pytest.raises(DataError):
         Glyphs(**options)

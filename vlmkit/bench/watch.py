@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from attrs import define
 
+from vlmkit.bench.machine import Machine
 from vlmkit.tokentree import Features, Layout, Picture
 from vlmkit.tokentree.family import Family
 from vlmkit.tokentree.work import Work, patches
@@ -27,7 +28,8 @@ class TimedWork(Work):
 
     def reset(self) -> None:
         """Forget everything."""
-        self.seconds, self.tokens, self.pairs, self.read, self.encoded = 0.0, 0, 0, 0, []
+        self.seconds, self.tokens, self.pairs, self.read = 0.0, 0, 0, 0
+        self.unfinished, self.unfinished_pairs, self.seen, self.encoded = 0, 0, 0, []
 
 
 class Watched:
@@ -36,11 +38,13 @@ class Watched:
     Args:
         family: Does the work.
         work: Where it is noted.
+        machine: Runs it.
     """
 
-    def __init__(self, family: Family, work: TimedWork) -> None:
+    def __init__(self, family: Family, work: TimedWork, machine: Machine) -> None:
         self._family = family
         self._work = work
+        self._machine = machine
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._family, name)
@@ -57,6 +61,7 @@ class Watched:
         """Run the language model."""
         self._work.tokens += len(ids)
         self._work.pairs = self._work.pairs + sum(_pairs(bucket.mask, bucket.real) for bucket in layout.buckets)
+        self._work.seen += sum(len(tokens) * sum(map(len, sight.states)) for sight, tokens in layout.sights.items())
         with self._timed():
             return self._family.forward(ids, positions, features, layout)
 
@@ -68,17 +73,11 @@ class Watched:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        wait(self._family.device)
+        self._machine.wait()
         started = time.perf_counter()
         yield
-        wait(self._family.device)
+        self._machine.wait()
         self._work.seconds += time.perf_counter() - started
-
-
-def wait(device: torch.device) -> None:
-    """Wait until a device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _pairs(mask: torch.Tensor | None, real: torch.Tensor) -> int | torch.Tensor:

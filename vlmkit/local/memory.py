@@ -1,4 +1,4 @@
-"""Byte-budgeted memories: visual features and trunks, least recently used out first."""
+"""Bounded memories: visual features and trunks, least recently used out first."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ V = TypeVar("V", bound=Sized)
 
 @define
 class Memory(Generic[V]):
-    """A least-recently-used map that holds at most ``budget`` bytes, but always the newest entry.
+    """A least-recently-used map that holds at most ``budget`` bytes and ``most`` entries, but always the newest one.
 
     Args:
         budget: Bytes.
+        most: Entries, however small: more than are ever at work at once, and few enough that the memory of a small
+            model stops growing early in a run.
     """
 
     budget: int
+    most: int = 512
     _entries: OrderedDict[Hashable, V] = field(factory=OrderedDict, init=False, repr=False)
     _held: int = field(default=0, init=False)
 
@@ -44,7 +47,7 @@ class Memory(Generic[V]):
         replaced = self._entries.pop(key, None)
         self._held += value.nbytes - (replaced.nbytes if replaced is not None else 0)
         self._entries[key] = value
-        while self._held > self.budget and len(self._entries) > 1:
+        while (self._held > self.budget or len(self._entries) > self.most) and len(self._entries) > 1:
             _, dropped = self._entries.popitem(last=False)
             self._held -= dropped.nbytes
 

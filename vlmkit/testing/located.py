@@ -24,19 +24,39 @@ class Located:
 
     Args:
         model: What a backend is built from.
-        checkpoint: What transformers loads: a directory or a hub id.
+        source: Where ``checkpoint`` lies; None for a server and for what is no model.
         random: Whether the weights are random, so that a reply never ends by itself.
     """
 
     model: str
-    checkpoint: str
+    source: str | None
     random: bool = False
 
+    @property
+    def checkpoint(self) -> str:
+        """What transformers loads, where there is something: a directory or a hub id."""
+        assert self.source is not None
+        return self.source
 
-def located(
+
+def located(model: str, builder: Builder, folder: Path) -> Located:
+    """Find the checkpoint of a model that must have one, or make it; as ``resolved``.
+
+    Raises:
+        UnknownNameError: There is no such size.
+        ModelError: There is no checkpoint behind the model.
+    """
+    found = resolved(model, builder, folder)
+    if found.source is None:
+        name = model.partition(":")[0]
+        raise ModelError(f"adapter {name} has no checkpoint to compare with", hint="give a checkpoint directory")
+    return found
+
+
+def resolved(
     model: str, builder: Builder, folder: Path, *, words: Sequence[str] = (), device: str | None = None
 ) -> Located:
-    """Find the checkpoint of a model, or make it.
+    """Find a model, and its checkpoint where it has one; make it where it is random.
 
     Args:
         model: A name of ``RECIPES``, ``random:`` and a name of ``SIZES``, else as for ``vlmkit run``.
@@ -47,7 +67,6 @@ def located(
 
     Raises:
         UnknownNameError: There is no such size.
-        ModelError: There is no checkpoint behind the model.
     """
     if model in RECIPES:
         directory = str(small_checkpoint(model, folder / model))
@@ -72,6 +91,5 @@ def located(
     given = dict(Spec.parse(model).options).get("model")
     # An adapter with a model of its own says where it lies.
     own = getattr(import_module(entry.target.partition(":")[0]), "CHECKPOINT", None)
-    if given is None and own is None:
-        raise ModelError(f"adapter {name} has no checkpoint to compare with", hint="give a checkpoint directory")
-    return Located(model, str(given or own))
+    found = given or own
+    return Located(model, None if found is None else str(found))

@@ -115,7 +115,7 @@ class _DryExecutor(Executor):
                 consume(which, packed, torch.empty(len(packed.ids), 0))
             bill.forward(row.owner for row in batch)
 
-        self.budget.run([len(row) for row in rows], step)
+        self.budget.run([row.cost for row in rows], step)
 
 
 class _UnfilledLayout:

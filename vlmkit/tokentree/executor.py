@@ -47,7 +47,7 @@ class Executor:
             consume(which, packed, hidden)
             bill.forward(row.owner for row in batch)
 
-        self.budget.run([len(row) for row in rows], step)
+        self.budget.run([row.cost for row in rows], step)
 
     def prefill(self, rows: Sequence[Row], bill: Bill) -> list[KV]:
         """Run rows without branches, in as many steps as the budget takes, and return the keys and values of each."""

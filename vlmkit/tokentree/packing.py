@@ -21,6 +21,9 @@ MAX_SCORES = 2**25
 MAX_KEYS = 2**19
 """Most keys (B x s) gathered for one attention call, padding included."""
 
+KEYS_A_TOKEN = 2**13
+"""Keys that a token of a forward's budget may see: bounds all masks of a forward together."""
+
 
 @frozen(eq=False)
 class Row:
@@ -50,6 +53,13 @@ class Row:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def cost(self) -> int:
+        """What the row takes of a forward's token budget: its tokens, or more if their masks would fill the memory."""
+        if self.causal:
+            return len(self)
+        return max(len(self), len(self) * (len(self) + sum(map(len, self.past))) // KEYS_A_TOKEN)
 
     @property
     def causal(self) -> bool:

@@ -20,18 +20,34 @@ class Work:
         tokens: Tokens through the language model.
         pairs: Pairs of a token and a key that it sees, windows left out of account; a number or an int64 tensor.
         read: Positions whose logits are read.
+        unfinished: Tokens of which the last layer computes keys and values alone.
+        unfinished_pairs: Those of ``pairs`` in which such a token sees a key; a number or an int64 tensor.
+        seen: Pairs of a token and a visual state that it sees by cross-attention; plans leave them out.
         encoded: For each image through the vision tower, the number of its tiles and of the patches of each.
     """
 
     tokens: int = 0
     pairs: int | torch.Tensor = 0
     read: int = 0
+    unfinished: int = 0
+    unfinished_pairs: int | torch.Tensor = 0
+    seen: int = 0
     encoded: list[tuple[int, int]] = field(factory=list)
 
     def flops(self, text: TextShape, vision: VisionShape) -> tuple[int, int]:
         """Return the matrix-multiply FLOPs of the language model and of the vision tower."""
-        seen = sum(vision.flops(*image) for image in self.encoded)
-        return text.flops(self.tokens, int(self.pairs), self.read), seen
+        states = sum(tiles * vision.tokens(patches) for tiles, patches in self.encoded)
+        shown = sum(vision.flops(*image) for image in self.encoded)
+        done = text.flops(
+            self.tokens,
+            int(self.pairs),
+            self.read,
+            unfinished=self.unfinished,
+            unfinished_pairs=int(self.unfinished_pairs),
+            seen=self.seen,
+            states=states,
+        )
+        return done, shown
 
 
 def shapes(config: Any) -> tuple[TextShape | None, VisionShape | None]:
