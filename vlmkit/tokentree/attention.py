@@ -62,7 +62,8 @@ def tree_attention(
     values = torch.cat([*(past.values[layer] for past in layout.pasts), value]) if layout.pasts else value
     reach = Reach(sliding_window, chunk, ahead=layout.ahead_everywhere or sliding_window is not None)
     attended = []
-    for bucket in layout.buckets:
+    buckets, order = layout.at(layer)
+    for bucket in buckets:
         bias = bucket.bias(reach, query.dtype)
         out = _attend(
             _rows(query, bucket.queries),
@@ -74,7 +75,7 @@ def tree_attention(
         )
         attended.append(out.transpose(1, 2).flatten(0, 1))
     attended.append(torch.zeros_like(query[:1]))  # of tokens that are in no bucket
-    return torch.cat(attended).index_select(0, layout.order)[None], None
+    return torch.cat(attended).index_select(0, order)[None], None
 
 
 def _rows(tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
