@@ -19,6 +19,7 @@ from vlmkit.contracts import (
     Solving,
     Strategy,
 )
+from vlmkit.intervened import Intervened
 from vlmkit.prompts import Prompt
 from vlmkit.registry.hooks import hookimpl
 from vlmkit.together import together
@@ -33,6 +34,7 @@ from vlmkit.types import (
     Failed,
     Generate,
     Image,
+    Intervention,
     Label,
     LabelSpace,
     Letter,
@@ -74,6 +76,8 @@ __all__ = [
     "Failed",
     "Generate",
     "Image",
+    "Intervened",
+    "Intervention",
     "Label",
     "LabelSpace",
     "Letter",

@@ -6,7 +6,12 @@ from typing import Any
 
 from vlmkit import Capability, Registry, hookimpl
 
-_TOKEN_TREE: Mapping[str, Any] = MappingProxyType({"capabilities": Capability, "branching": "token-tree"})
+_TOKEN_TREE: Mapping[str, Any] = MappingProxyType(
+    {"capabilities": frozenset(Capability) - {Capability.MASK}, "branching": "token-tree"}
+)
+
+_PLAIN = frozenset({Capability.LIKELIHOOD, Capability.LETTER, Capability.GENERATE, Capability.MULTI_IMAGE})
+"""All that needs no change inside a model."""
 
 
 @hookimpl
@@ -55,7 +60,7 @@ def vlmkit_register(registry: Registry) -> None:
         "vlmkit_adapters.generic:generic",
         summary="Any other vision-language checkpoint of transformers",
         model_types=("*",),
-        capabilities=Capability,
+        capabilities=_PLAIN,
         branching="forked-cache",
     )
     registry.adapter(
@@ -70,6 +75,6 @@ def vlmkit_register(registry: Registry) -> None:
         "scripted",
         "vlmkit_adapters.scripted:ScriptedBackend",
         summary="Deterministic fake with settable accuracy, order bias, None and invalid rates",
-        capabilities=Capability,
+        capabilities=_PLAIN,
         branching="none",
     )

@@ -103,6 +103,9 @@ class Apart:
 
 
 def _answers(backend: Backend, queries: Sequence[Query]) -> Sequence[Answer]:
+    for change in dict.fromkeys(change for query in queries for change in query.interventions):
+        if change.requires not in backend.capabilities:
+            raise StrategyError(f"{change} needs {change.requires}, which the strategy does not require")
     answers = backend.answer(queries)
     if len(answers) != len(queries):
         raise StrategyError(f"backend gave {len(answers)} answers to {len(queries)} queries")

@@ -18,6 +18,7 @@ from vlmkit.local.candidates import by_mean, candidate_tokens, common_prefix
 from vlmkit.local.checkpoint import Checkpoint
 from vlmkit.local.memory import Memory
 from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage
+from vlmkit.types.capability import INTERVENTIONS
 
 
 @define
@@ -51,8 +52,8 @@ class ForkingBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them: scores, letters, text, several images."""
-        return frozenset(Capability)
+        """Scores, letters, text, several images."""
+        return frozenset(Capability) - INTERVENTIONS
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -19,10 +19,10 @@ from vlmkit.tokentree.family import Family
 from vlmkit.tokentree.pictures import Pictures, pixel_bytes
 from vlmkit.tokentree.score import Question, log_probabilities
 from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
-from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage
+from vlmkit.types import Answer, Capability, Choose, Image, Intervention, Query, Usage
 
 Wave = list[tuple[Wanted, list[Asked]]]
-"""Groups of questions about the same images, and the questions themselves."""
+"""Groups of questions that share a trunk, and the questions themselves."""
 
 
 @define
@@ -46,8 +46,8 @@ class TokenTreeBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them: scores, letters, text, several images."""
-        return frozenset(Capability)
+        """Scores, letters, text, several images, fewer visual tokens."""
+        return frozenset(Capability) - {Capability.MASK}
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -60,7 +60,7 @@ class TokenTreeBackend:
         self._tokens_of.clear()
 
     def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
-        """Answer every query, in order; queries about the same images share their trunk.
+        """Answer every query, in order; those about the same images with the same interventions share their trunk.
 
         Raises:
             ModelError: The model cannot be loaded.
@@ -92,14 +92,14 @@ class TokenTreeBackend:
         return Trunks(family, executor, Memory(limits.trunk_bytes), Memory(limits.feature_bytes), pictures)
 
     def _waves(self, asked: Sequence[Asked], trunks: Trunks) -> Iterator[Wave]:
-        """Group by images, then cut into waves whose trunks fit the memory together, and their pixels theirs."""
-        groups: dict[tuple[Image, ...], list[Asked]] = {}
+        """Group by what makes a trunk, then cut into waves whose trunks and pixels fit their memories together."""
+        groups: dict[tuple[tuple[Image, ...], tuple[Intervention, ...]], list[Asked]] = {}
         for one in asked:
-            groups.setdefault(one.query.images, []).append(one)
+            groups.setdefault((one.query.images, one.query.interventions), []).append(one)
         wave: Wave = []
         held = pixels = 0
-        for images, group in groups.items():
-            want = trunks.wanted(images, [one.tokens for one in group], group[0].index)
+        for (images, interventions), group in groups.items():
+            want = trunks.wanted(images, interventions, [one.tokens for one in group], group[0].index)
             states = sum(picture.state_bytes for picture in want.pictures)
             size = want.longest * trunks.family.kv_bytes + states
             waiting = sum(map(pixel_bytes, want.pictures))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
 
 import torch
@@ -17,7 +17,7 @@ from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.pictures import PIXELS, Pictures
-from vlmkit.types import Image, Tokens, Usage
+from vlmkit.types import Image, Intervention, Tokens, Usage
 
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
@@ -71,10 +71,11 @@ class Trunk:
 
 @frozen(eq=False)
 class Wanted:
-    """The questions of one call that are about the same images.
+    """The questions of one call that are about the same images and put to a model changed in the same way.
 
     Args:
         images: The images.
+        interventions: What is changed inside the model.
         pictures: The images, prepared.
         opening: What all prompts begin with: token ids, placeholders expanded.
         rests: What follows it in each prompt, at least one token.
@@ -82,15 +83,16 @@ class Wanted:
     """
 
     images: tuple[Image, ...]
+    interventions: tuple[Intervention, ...]
     pictures: Sequence[Picture]
     opening: Sequence[int]
     rests: Sequence[Sequence[int]]
     payer: int
 
     @property
-    def key(self) -> tuple[str, ...]:
-        """Identifies the images."""
-        return tuple(image.digest for image in self.images)
+    def key(self) -> tuple[Hashable, ...]:
+        """Identifies the images and what is changed inside the model."""
+        return (*(image.digest for image in self.images), *self.interventions)
 
     @property
     def longest(self) -> int:
@@ -110,7 +112,7 @@ class Trunks:
     Args:
         family: The model.
         executor: Runs the prefill.
-        memory: Trunks by image digests, and roots, which are trunks without images, by their tokens.
+        memory: Trunks by ``Wanted.key``, and roots, which are trunks without images, by their tokens.
         features: Visual features by picture digest.
         pictures: Prepares images.
     """
@@ -121,11 +123,18 @@ class Trunks:
     features: Memory[Features]
     pictures: Pictures
 
-    def wanted(self, images: tuple[Image, ...], prompts: Sequence[Sequence[int]], payer: int) -> Wanted:
+    def wanted(
+        self,
+        images: tuple[Image, ...],
+        interventions: tuple[Intervention, ...],
+        prompts: Sequence[Sequence[int]],
+        payer: int,
+    ) -> Wanted:
         """Find out what prompts about the same images share.
 
         Args:
             images: The images.
+            interventions: What is changed inside the model.
             prompts: Token ids, one placeholder an image.
             payer: Index of the query that pays for the trunk.
 
@@ -142,7 +151,7 @@ class Trunks:
                 "the model's chat template puts the words of a question before its images",
                 hint="open the model with the adapter generic",
             )
-        return Wanted(images, pictures, opening, [prompt[shared:] for prompt in prompts], payer)
+        return Wanted(images, interventions, pictures, opening, [prompt[shared:] for prompt in prompts], payer)
 
     def prepare(self, wanted: Sequence[Wanted], bill: Bill) -> list[Trunk]:
         """Return a trunk for each group of questions; what is missing is computed, all of it together."""

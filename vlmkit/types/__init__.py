@@ -7,6 +7,7 @@ from vlmkit.types.answer import Answer, Ballot, Failed, Outcome, Ranking, Text
 from vlmkit.types.capability import Capability
 from vlmkit.types.example import Example, ImageSource
 from vlmkit.types.image import Image
+from vlmkit.types.intervention import Intervention
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.prediction import Prediction, Round
 from vlmkit.types.query import Choose, Generate, Query
@@ -27,6 +28,7 @@ __all__ = [
     "Generate",
     "Image",
     "ImageSource",
+    "Intervention",
     "Label",
     "LabelSpace",
     "Letter",

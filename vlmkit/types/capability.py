@@ -16,3 +16,11 @@ class Capability(StrEnum):
     """Greedy free text, which the ``text`` readout parses."""
     MULTI_IMAGE = "multi-image"
     """Several images in one query."""
+    REDUCE = "reduce"
+    """Fewer visual tokens than the model makes of an image, for one query."""
+    MASK = "mask"
+    """Attention that is restricted layer by layer, for one query."""
+
+
+INTERVENTIONS = frozenset({Capability.REDUCE, Capability.MASK})
+"""What can be changed inside a model for one query."""

@@ -8,6 +8,7 @@ from attrs.validators import ge, min_len
 from vlmkit.errors import SpecError
 from vlmkit.prompts import Prompt, default_prompt
 from vlmkit.types.image import Image
+from vlmkit.types.intervention import Intervention
 from vlmkit.types.labels import Label
 from vlmkit.types.readout import Letter, Likelihood, Readout
 from vlmkit.types.tuples import as_tuple
@@ -23,6 +24,7 @@ class Choose:
         prompt: The words of the question.
         readout: How the choice is read off the model.
         allow_none: Whether the prompt offers, and the readout accepts, the answer ``None``.
+        interventions: What is changed inside the model, in this order.
     """
 
     images: tuple[Image, ...] = field(converter=as_tuple)
@@ -30,6 +32,7 @@ class Choose:
     prompt: Prompt = field(factory=default_prompt)
     readout: Readout = field(factory=Likelihood)
     allow_none: bool = False
+    interventions: tuple[Intervention, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.readout, Letter) and len(self.options) > Letter.limit:
@@ -52,11 +55,13 @@ class Generate:
         images: The pictures, in the order shown.
         text: The user's words, without images and chat template.
         max_tokens: Longest reply, in tokens.
+        interventions: What is changed inside the model, in this order.
     """
 
     images: tuple[Image, ...] = field(converter=as_tuple)
     text: str
     max_tokens: int = field(default=256, validator=ge(1))
+    interventions: tuple[Intervention, ...] = field(default=(), converter=as_tuple)
 
 
 Query = Choose | Generate

@@ -79,7 +79,7 @@ def _check_before_answers(rules: Rules, backend: Backend) -> frozenset[Capabilit
         capabilities, identity = backend.capabilities, backend.identity
     known = isinstance(capabilities, frozenset) and all(isinstance(one, Capability) for one in capabilities)
     rules.demand(known, "capabilities must be a frozenset of Capability", f"they are {capabilities!r}")
-    readable = capabilities - {Capability.MULTI_IMAGE}
+    readable = capabilities & {readout.requires for readout in READOUTS}
     rules.demand(bool(readable), "capabilities must hold a readout", f"they are {sorted(capabilities)}")
     rules.demand(isinstance(identity, Mapping), "identity must be a mapping", f"it is {identity!r}")
     with rules.no_error("identity must be JSON-ready"):

@@ -44,11 +44,11 @@ Step = tuple[Query, ...] | Prediction | UserError
 def check_strategy(strategy: Strategy, *, free_questions: bool = False, taxonomy: bool = False) -> None:
     """Hold a strategy to its contract; its queries get arbitrary answers, some of them ``None`` or invalid.
 
-    ``requires`` is a frozenset of capabilities that covers the readouts of its queries. ``solve`` is a generator: it
-    yields sequences of queries about the task's images, with options from the task's labels, each once, and returns a
-    ``Prediction`` in the end, for any number of labels from none on and for every answer that its queries allow. What
-    it asks and predicts depends on the task and the answers alone, not on other tasks solved before or at the same
-    time. Its module, where that can be imported by name, loads neither torch nor transformers.
+    ``requires`` is a frozenset of capabilities that covers the readouts and interventions of its queries. ``solve`` is
+    a generator: it yields sequences of queries about the task's images, with options from the task's labels, each once,
+    and returns a ``Prediction`` in the end, for any number of labels from none on and for every answer that its queries
+    allow. What it asks and predicts depends on the task and the answers alone, not on other tasks solved before or at
+    the same time. Its module, where that can be imported by name, loads neither torch nor transformers.
 
     The label is one of the task's, or None, or the raw reply of an invalid ballot. A trace, where there is one, counts
     the queries asked. A ``UserError`` for more labels than there are letters counts as a refusal and is accepted.
@@ -165,6 +165,9 @@ def _check_queries(rules: Rules, strategy: Strategy, task: Task, queries: Sequen
     sound = isinstance(queries, Sequence) and all(isinstance(query, Choose | Generate) for query in queries)
     rules.demand(sound, "solve() must yield sequences of queries", f"it yielded {_short(queries)}")
     for query in queries:
+        for need in (change.requires for change in query.interventions):
+            covered = need in strategy.requires
+            rules.demand(covered, "requires must cover its interventions", f"{need!r} is missing")
         strange = any(image not in task.images for image in query.images)
         rules.demand(not strange, "queries must be about the task's images", "one shows another image")
         if not isinstance(query, Choose):
