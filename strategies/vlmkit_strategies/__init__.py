@@ -3,6 +3,7 @@
 from vlmkit import Registry, hookimpl
 
 _DCI = "arXiv 2605.24799"
+_MIMIC = 'MIMIC, "More Images, More Problems?"'
 
 
 @hookimpl
@@ -25,6 +26,13 @@ def vlmkit_register(registry: Registry) -> None:
         "tree",
         "vlmkit_strategies.tree:Tree",
         summary="Goes down a taxonomy, one choice among siblings after the other",
+        wraps=True,
+    )
+    registry.strategy(
+        "masked",
+        "vlmkit_strategies.masked:Masked",
+        summary="In chosen layers images do not see each other",
+        source=_MIMIC,
         wraps=True,
     )
     aggregators = "vlmkit_strategies.aggregators"

@@ -46,8 +46,8 @@ class TokenTreeBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Scores, letters, text, several images, fewer visual tokens."""
-        return frozenset(Capability) - {Capability.MASK}
+        """All of them: scores, letters, text, several images, interventions."""
+        return frozenset(Capability)
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -64,6 +64,11 @@ class Family(Protocol):
         ...
 
     @property
+    def layers(self) -> Sequence[Any]:
+        """The decoder layers of the language model."""
+        ...
+
+    @property
     def kv_bytes(self) -> int:
         """Bytes that the keys and values of one token take, all layers together."""
         ...

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 from attrs import evolve, field, frozen
 
+from vlmkit.local.masking import TEXT
 from vlmkit.tokentree.layout import Bucket
 from vlmkit.types.tuples import as_tuple
 
 if TYPE_CHECKING:
     from vlmkit.tokentree.packing import Row
-
-TEXT = -1
-"""Stands for the image of a token that belongs to none."""
 
 
 @frozen
@@ -69,27 +67,6 @@ class Strip:
         return [index for index, column in enumerate(self.columns) if column in wanted]
 
 
-def image_of(ids: Sequence[int], image_token: int, counts: Sequence[int]) -> list[int]:
-    """Return the index of the image that each token belongs to, ``TEXT`` for text.
-
-    An image reaches from its first visual token to its last: what separates its tiles belongs to it.
-
-    Args:
-        ids: Token ids, placeholders expanded.
-        image_token: Id of the placeholder of a visual token.
-        counts: Visual tokens of each image, in order.
-    """
-    images = [TEXT] * len(ids)
-    visual = [index for index, token in enumerate(ids) if token == image_token]
-    done = 0
-    for image, count in enumerate(counts):
-        if count:
-            first, last = visual[done], visual[done + count - 1]
-            images[first : last + 1] = [image] * (last + 1 - first)
-        done += count
-    return images
-
-
 def strips(row: Row, isolation: Isolation) -> Iterator[Strip]:
     """Take a row without branches apart: its text, which sees all before it, and each of its images."""
     past = len(isolation.images) - len(row)
@@ -108,13 +85,14 @@ def strips(row: Row, isolation: Isolation) -> Iterator[Strip]:
         yield Strip(row, own, seen)
 
 
-def strip_bucket(group: Sequence[Strip], keys_of: Sequence[torch.Tensor], device: torch.device) -> Bucket:
+def strip_bucket(group: Sequence[Strip], keys_of: Sequence[torch.Tensor], before: int, device: torch.device) -> Bucket:
     """Lay out strips of like size.
 
     Args:
         group: The strips, causal ones or others.
         keys_of: For each strip the index of every token of its row's past and of the row itself, among all past
             tokens followed by the packed ones, int64.
+        before: Number of all past tokens.
         device: Where the bucket is wanted.
     """
     length = max(map(len, keys_of))
@@ -132,7 +110,7 @@ def strip_bucket(group: Sequence[Strip], keys_of: Sequence[torch.Tensor], device
         starts = torch.cat([torch.arange(past), past + torch.tensor(strip.row.starts)])
         query_places[index] = own[0]
         query_places[index, : len(own)] = own
-        queries[index] = of[query_places[index]]
+        queries[index] = of[query_places[index]] - before
         real[index, : len(own)] = True
         keys[index, : len(places)] = of[places]
         key_places[index, : len(places)] = places

@@ -102,7 +102,10 @@ def pack(rows: Sequence[Row], device: torch.device, *, capture: bool = False) ->
     ]
     apart = {
         place: _strip_buckets(
-            [rows[i] for i in group], [_places(rows[i], starts, before + spans[i][0]) for i in group], device
+            [rows[i] for i in group],
+            [_places(rows[i], starts, before + spans[i][0]) for i in group],
+            before,
+            device,
         )
         for place, group in enumerate(groups)
         if rows[group[0]].isolation is not None
@@ -186,7 +189,9 @@ def _places(row: Row, past_starts: dict[int, int], first: int) -> torch.Tensor:
     return torch.cat([torch.arange(start, start + length) for start, length in starts])
 
 
-def _strip_buckets(rows: Sequence[Row], places: Sequence[torch.Tensor], device: torch.device) -> list[Bucket]:
+def _strip_buckets(
+    rows: Sequence[Row], places: Sequence[torch.Tensor], before: int, device: torch.device
+) -> list[Bucket]:
     """Lay rows out as the layers compute them that isolate their images."""
     whole = [
         (strip, of)
@@ -196,7 +201,8 @@ def _strip_buckets(rows: Sequence[Row], places: Sequence[torch.Tensor], device: 
     ]
     sizes = [(frozenset[int](), strip.causal, len(strip.columns), len(strip.places)) for strip, _ in whole]
     return [
-        strip_bucket([whole[i][0] for i in group], [whole[i][1] for i in group], device) for group in _groups(sizes)
+        strip_bucket([whole[i][0] for i in group], [whole[i][1] for i in group], before, device)
+        for group in _groups(sizes)
     ]
 
 

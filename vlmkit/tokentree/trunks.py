@@ -8,16 +8,18 @@ from functools import cached_property
 import torch
 from attrs import define, evolve, frozen
 
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, SpecError
 from vlmkit.local.bill import Bill
 from vlmkit.local.candidates import common_prefix
+from vlmkit.local.masking import image_of
 from vlmkit.local.memory import Memory
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family, Features, Picture
+from vlmkit.tokentree.isolation import Isolation
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.pictures import PIXELS, Pictures
-from vlmkit.types import Image, Intervention, Tokens, Usage
+from vlmkit.types import Image, Intervention, Mask, Tokens, Usage
 
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
@@ -173,7 +175,8 @@ class Trunks:
                 sights = known.sees * len(want.opening)
             done = len(known.tokens)
             row = self._row(want.payer, want.opening[done:], place[:, done:], known)
-            rows.append(evolve(row, features=shown, sights=sights[done:]))
+            isolation = self._isolation(want) if index in fresh else None
+            rows.append(evolve(row, features=shown, sights=sights[done:], isolation=isolation))
             bill.add(want.payer, Usage(tokens=Tokens(trunk=len(row))))
             trunks[index] = Trunk(
                 tokens=tuple(want.opening),
@@ -236,6 +239,25 @@ class Trunks:
             root = Trunk(tokens, place, tuple(self.executor.prefill([self._row(want.payer, tokens, place)], bill)))
             self.memory.put(tokens, root)
         return root
+
+    def _isolation(self, want: Wanted) -> Isolation | None:
+        """Return where the images of an opening do not see each other."""
+        masks = [change for change in want.interventions if isinstance(change, Mask)]
+        if not masks or not want.images:
+            return None
+        if len(masks) > 1:
+            raise SpecError("a query has two masks", hint="use masked once")
+        if any(picture.state_bytes for picture in want.pictures):
+            raise ModelError(
+                "the model's images are no part of its sequence, so there is nothing that a mask could hide from them",
+                hint="leave masked out",
+            )
+        (mask,) = masks
+        layers = mask.chosen(len(self.family.layers))
+        if not layers:
+            return None
+        counts = [picture.tokens for picture in want.pictures]
+        return Isolation(layers, mask.text, image_of(want.opening, self.family.image_token, counts))
 
     def _row(self, owner: int, tokens: Sequence[int], positions: torch.Tensor, known: Trunk | None = None) -> Row:
         """Return a row without branches that goes on from what is known."""

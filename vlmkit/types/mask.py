@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from attrs import field, frozen
@@ -11,8 +13,19 @@ from vlmkit.errors import SpecError
 from vlmkit.types.capability import Capability
 from vlmkit.types.intervention import Intervention
 
+_NAMED: Mapping[str, Callable[[int], range]] = MappingProxyType(
+    {
+        "all": range,
+        "deep": lambda count: range(count // 2, count),
+        "none": lambda count: range(0),
+    }
+)
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
-_READABLE = "'deep', 'all', or numbers and ranges such as 12-23 or 0,3,5-7"
+_READABLE = "deep, all, none, or numbers and ranges such as 12-23 or 0,3,5-7"
+
+
+def _without_blanks(text: str) -> str:
+    return str(text).replace(" ", "")
 
 
 @frozen
@@ -24,7 +37,7 @@ class Mask(Intervention):
 
     Args:
         layers: Which layers, counted from 0: numbers and ranges, both ends included, joined by commas; ``all``;
-            ``deep`` for the deeper half, as in the paper.
+            ``none``; ``deep`` for the deeper half, as in the paper.
         text: Whether images see the text before them. The paper does not say; in its code they do not.
 
     Raises:
@@ -35,7 +48,7 @@ class Mask(Intervention):
 
     requires: ClassVar[Capability] = Capability.MASK
 
-    layers: str = field(default="deep", converter=lambda text: str(text).replace(" ", ""))
+    layers: str = field(default="deep", converter=_without_blanks)
     text: bool = True
 
     def __attrs_post_init__(self) -> None:
@@ -47,11 +60,9 @@ class Mask(Intervention):
         Raises:
             SpecError: A layer is not there.
         """
-        if self.layers == "all":
-            return frozenset(range(count))
-        if self.layers == "deep":
-            return frozenset(range(count // 2, count))
-        layers = frozenset(layer for first, last in self._spans() for layer in range(first, last + 1))
+        if self.layers in _NAMED:
+            return frozenset(_NAMED[self.layers](count))
+        layers = frozenset[int](layer for first, last in self._spans() for layer in range(first, last + 1))
         if max(layers) >= count:
             raise SpecError(
                 f"layers {self.layers}: the model has no layer {max(layers)}",
@@ -60,7 +71,7 @@ class Mask(Intervention):
         return layers
 
     def _spans(self) -> list[tuple[int, int]]:
-        if self.layers in ("all", "deep"):
+        if self.layers in _NAMED:
             return []
         spans = []
         for part in self.layers.split(","):

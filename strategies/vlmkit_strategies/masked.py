@@ -1,0 +1,38 @@
+"""Images that do not see each other in chosen layers."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from vlmkit import Intervened, Mask, Strategy
+
+
+@frozen
+class Masked(Intervened):
+    """Asks what the inner strategy asks, of a model in some of whose layers each image sees no other.
+
+    The paper fine-tunes with this mask, and has no figures for models that never saw it.
+
+    Args:
+        inner: The strategy whose queries they are.
+        layers: Which layers, counted from 0: numbers and ranges, both ends included, joined by commas; ``all``;
+            ``none``; ``deep`` for the deeper half, as in the paper.
+        text: Whether images see the text before them. The paper does not say; in its code they do not.
+
+    Raises:
+        SpecError: ``layers`` cannot be read.
+
+    Source: MIMIC, section on attention masking.
+    """
+
+    inner: Strategy
+    layers: str = "deep"
+    text: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        Mask(self.layers, self.text)
+
+    @property
+    def intervention(self) -> Mask:
+        """The mask."""
+        return Mask(self.layers, self.text)
