@@ -6,10 +6,11 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from attrs import evolve
 
-from vlmkit import Ballot, Capability, Choose, Letter, Outcome, Text
+from vlmkit import Ballot, Capability, Choose, Encode, Letter, Outcome, Text, arbitrary
 from vlmkit.testing import ContractError, check_backend
 from vlmkit_adapters.scripted import ScriptedBackend
 
@@ -68,6 +69,21 @@ def drifting() -> Bent:
     return calling(lambda queries, answers: [lowered(answer, next(calls)) for answer in answers])
 
 
+def featured(bend: Callable) -> Bent:
+    """Give arbitrary features, bent."""
+    sound = ScriptedBackend()
+
+    def answers(queries):
+        return [
+            evolve(arbitrary.answer(query), features=bend(arbitrary.answer(query).features))
+            if isinstance(query, Encode)
+            else sound.answer([query])[0]
+            for query in queries
+        ]
+
+    return Bent(capabilities=sound.capabilities | {Capability.FEATURES}, answer=answers)
+
+
 class Growing(Bent):
     """Finds out what it can do once it has answered."""
 
@@ -88,6 +104,18 @@ class Secretive(Bent):
     @property
     def identity(self):
         raise RuntimeError("load the weights first")
+
+
+class Forgetful(Bent):
+    """Loses its scores when it prepares."""
+
+    lost = 0.0
+
+    def prepare(self, images):
+        self.lost = 1.0
+
+    def answer(self, queries):
+        return [lowered(answer, self.lost) for answer in self.sound.answer(queries)]
 
 
 class ClosedOnce(Bent):
@@ -132,9 +160,15 @@ BROKEN_BACKENDS = [
     (drifting(), "the same call must give the same answers"),
     (calling(lambda queries, answers: [lowered(a, i) for i, a in enumerate(answers)]), "the order of queries must not"),
     (calling(lambda queries, answers: [lowered(a, len(answers)) for a in answers]), "queries that ride along must not"),
+    (featured(lambda features: dict(list(features.items())[1:])), "must have the query's sites in order"),
+    (featured(lambda features: {site: one.astype(float) for site, one in features.items()}), "finite float32 vector"),
+    (featured(lambda features: {site: one * np.float32("inf") for site, one in features.items()}), "finite float32"),
+    (featured(lambda features: {site: one[None] for site, one in features.items()}), "finite float32 vector"),
     (billed(queries=0), "every answer must bill one query, but one bills 0"),
     (billed(seconds=-1.0), "usage must not be negative"),
     (billed(forwards=0.3), "the forwards of a call must add up to a whole number"),
+    (Bent(prepare=lambda images: 1 / 0), "prepare\\(\\) must raise nothing, but it raised ZeroDivisionError"),
+    (Forgetful(), "to prepare images must not change an answer"),
     (ClosedOnce(), "close\\(\\) must be possible twice, but it raised RuntimeError"),
 ]
 
@@ -143,6 +177,10 @@ BROKEN_BACKENDS = [
 def test_broken_backends_are_caught(backend, message):
     with pytest.raises(ContractError, match=message):
         check_backend(backend)
+
+
+def test_features_that_keep_the_contract_pass():
+    check_backend(featured(lambda features: features))
 
 
 def test_differences_within_the_tolerance_are_accepted():

@@ -53,13 +53,14 @@ def test_gpu_report_goes_the_same_way_on_the_cpu(tmp_path):
     assert outcomes == ["fine", "fine"]
     for wanted in ("times as fast as generate", "share of peak FLOP/s", "host's share", "skipped in", "transformers"):
         assert wanted in report
+    assert "random:qwen3-vl-1m" in report and "random:/" not in report
 
 
 @pytest.mark.slow
 def test_gpu_report_has_every_part(tmp_path):
     report, outcomes = gpu_report(tmp_path)
     assert outcomes == ["fine"] * 6
-    for wanted in ("all within 0.0001 nats", "all within 1.25 nats", "| internvl", "skipped in"):
+    for wanted in ("all within 0.0001 nats", "all within 1.25 nats", "internvl", "skipped in"):
         assert wanted in report
 
 
@@ -80,7 +81,8 @@ def test_gpu_parts_take_under_ten_minutes_together(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     gpu = importlib.import_module("gpu")
     parts = list(gpu.parts("qwen3-vl-8b", "cuda", gpu.FULL))
-    assert sum(part.seconds for part in parts) < 600
+    # The rest is for drawing the model.
+    assert sum(part.seconds for part in parts) <= 555
     assert len({part.name for part in parts}) == len(parts)
 
 
@@ -96,3 +98,15 @@ def test_attention_is_the_same_each_way():
     ]
     for dtype, *_, off in lines:
         assert float(off) < {"float32": 1e-5, "bfloat16": 5e-2}[dtype]
+
+
+def test_ways_to_predict_paths():
+    table = run("paths_table.py", "--labels", "12", "--images", "2").splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:4]] == ["`tree:descend=flat-by-level+flat`", "`tree+flat`"]
+    assert len(table) == 2 + 6 + 2
+
+
+def test_question_bank():
+    figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
+    assert figures["questions"] == 600
+    assert figures["processor_seconds"] >= 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import time
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmkit import Capability, Engine, Example, LabelSpace
+from vlmkit.engine import feed
 from vlmkit.engine.feed import Feed
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import DataError, ImageError
@@ -66,8 +69,8 @@ def test_order_is_kept_and_what_cannot_be_opened_fails_at_its_place(count, ahead
             raise ImageError(one.id, "it is broken")
         return one.id
 
-    with Feed((Example(str(index), ()) for index in range(count)), opened, ahead) as feed:
-        found = [(one.id, future.exception() is None and future.result()) for one, future in feed]
+    with Feed((Example(str(index), ()) for index in range(count)), opened, ahead) as fed:
+        found = [(one.id, future.exception() is None and future.result()) for one, future in fed]
     assert found == [(str(index), index not in broken and str(index)) for index in range(count)]
 
 
@@ -111,6 +114,32 @@ def test_interrupt_leaves_no_thread_behind():
     with pytest.raises(KeyboardInterrupt):
         list(Engine(Flat(), Interrupted()).solve(map(example, range(3)), LABELS))
     assert threads() == []
+
+
+def test_a_source_that_waits_holds_up_no_interrupt(monkeypatch):
+    monkeypatch.setattr(feed, "PATIENCE", 0.01)
+    waits = threading.Event()
+
+    def reading() -> Iterator[Example]:
+        yield example(0)
+        waits.wait()
+
+    with Feed(reading(), lambda one: one.id, ahead=2) as waiting:
+        assert next(iter(waiting))[1].result() == "000"
+    assert threads() == ["vlmkit-reader"]
+    waits.set()
+    while threads():
+        time.sleep(0.001)
+
+
+def test_one_open_picture_may_be_that_of_many_examples():
+    file = io.BytesIO()
+    PIL.Image.effect_noise((300, 300), 80).save(file, "JPEG")
+    lazy = PIL.Image.open(file)
+    solved = list(
+        Engine(Flat(), ScriptedBackend(), in_flight=8).solve([Example(str(i), (lazy,)) for i in range(24)], LABELS)
+    )
+    assert [one.error for one in solved] == [None] * 24
 
 
 def test_data_that_cannot_be_read_end_the_run_where_they_are():

@@ -17,6 +17,7 @@ from vlmkit.testing.noise import noise, questions
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.situations import LABELS
 from vlmkit.tokentree import Limits, trunks
+from vlmkit.tokentree.pictures import Pictures
 from vlmkit.types import Tokens
 
 TOLERANCE = 1e-4
@@ -48,7 +49,8 @@ def trunk_tokens(ballots) -> int:
 def test_text_before_the_images_is_computed_once(name, tmp_path):
     directory = with_template(name, tmp_path, lambda template: SYSTEM + template)
     plain, backend = Plain(directory), backend_of(directory)
-    queries = [*questions(noise(2)), Choose(tuple(noise(2)), LABELS[:3])]
+    queries = [Choose((image,), group) for image in noise(2) for group in (LABELS[:2], LABELS[2:4])]
+    queries.append(Choose(tuple(noise(2)), LABELS[:2]))
     ballots = backend.answer(queries)
     for query, ballot in zip(queries, ballots, strict=True):
         assert np.max(np.abs(np.subtract(ballot.log_probs, plain.log_probs(query)))) < TOLERANCE
@@ -67,9 +69,7 @@ def test_text_before_the_images_is_computed_once(name, tmp_path):
 
 
 def test_short_text_before_the_images_goes_with_each(tmp_path):
-    directory = with_template(
-        "qwen3_vl", tmp_path, lambda template: "<|im_start|>system\nBe brief.<|im_end|>\n" + template
-    )
+    directory = with_template("qwen3_vl", tmp_path, lambda template: "<|im_start|>system\nHm.<|im_end|>\n" + template)
     images = noise(2)
     one, other = ([Choose((image,), LABELS[:3])] for image in images)
     together = backend_of(directory).answer([*one, *other])
@@ -145,6 +145,29 @@ def test_pixels_wait_for_the_tower_within_their_bytes():
     assert passes(tight, queries) == [1, 1, 1, 1]
     for one, other in zip(roomy.answer(queries), tight.answer(queries), strict=True):
         np.testing.assert_allclose(one.log_probs, other.log_probs, atol=TOLERANCE)
-    image = noise(1, seed=9)
-    tight.prepare(image)
-    assert len(tight._trunks.pictures.of(image)) == 1
+
+
+def test_nothing_is_prepared_ahead_without_room_and_no_picture_outlives_its_image():
+    family = backend_of(shared_checkpoint("qwen3_vl")).load()
+    prepare, prepared = family.picture, []
+
+    def noted(image, alone):
+        prepared.append(image.digest)
+        return prepare(image, alone)
+
+    family.picture = noted
+    first, second, third = ([image] for image in noise(3))
+    pictures = Pictures(family, room=1)
+    pictures.ahead(first)
+    pictures.ahead(second)
+    assert prepared == [first[0].digest]
+    pictures.encoded(first)
+    pictures.ahead(second)
+    assert prepared == [first[0].digest, second[0].digest]
+    (small,) = pictures.of(first)
+    assert "pixel_values" not in small.inputs and "image_grid_thw" in small.inputs
+    assert "pixel_values" in pictures.whole(first[0], small, True).inputs
+    first.clear()
+    second.clear()
+    pictures.ahead(third)
+    assert prepared[-1] == third[0].digest

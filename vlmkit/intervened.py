@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from attrs import evolve, frozen
 
 from vlmkit.contracts import Solving, Strategy
-from vlmkit.types import Capability, Intervention, Prediction, Task
+from vlmkit.errors import StrategyError
+from vlmkit.types import Capability, Encode, Intervention, Prediction, Query, Task
 
 
 @frozen
@@ -33,7 +34,11 @@ class Intervened(ABC):
         return self.inner.requires | {self.intervention.requires}
 
     def solve(self, task: Task) -> Solving:
-        """Solve a task as the inner strategy does."""
+        """Solve a task as the inner strategy does.
+
+        Raises:
+            StrategyError: It asks for features, which only the unchanged model gives.
+        """
         solving = self.inner.solve(task)
         answers = None
         while True:
@@ -42,6 +47,9 @@ class Intervened(ABC):
             except StopIteration as stop:
                 prediction: Prediction = stop.value
                 return prediction
-            answers = yield [
-                evolve(query, interventions=(*query.interventions, self.intervention)) for query in queries
-            ]
+            answers = yield [self._changed(query) for query in queries]
+
+    def _changed(self, query: Query) -> Query:
+        if isinstance(query, Encode):
+            raise StrategyError("features come from the unchanged model", hint="ask for them without interventions")
+        return evolve(query, interventions=(*query.interventions, self.intervention))

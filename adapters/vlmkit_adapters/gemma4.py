@@ -52,6 +52,13 @@ class Gemma4Family(HuggingFaceFamily):
         found = torch.cat(list(self.model.model.get_image_features(pixels, places).pooler_output))
         return [Features(embeds) for embeds in torch.split(found, [picture.tokens for picture in pictures])]
 
+    def stages(
+        self, states: torch.Tensor, pictures: Sequence[Picture], features: Sequence[Features]
+    ) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+        """Return what left the vision tower and what left the projector for each picture; both are without padding."""
+        encoded = torch.split(states, [picture.tokens for picture in pictures])
+        return [(one, own.embeds) for one, own in zip(encoded, features, strict=True)]
+
     def forward(
         self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout
     ) -> torch.Tensor:

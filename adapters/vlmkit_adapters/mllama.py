@@ -72,6 +72,16 @@ class MllamaFamily(HuggingFaceFamily):
             features.append(Features(placed, states=pieces))
         return features
 
+    def stages(
+        self, states: torch.Tensor, pictures: Sequence[Picture], features: Sequence[Features]
+    ) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+        """Return what left the vision tower and what left the projector for each picture, tiles of padding left out."""
+        encoded = [
+            one[0, : int(picture.inputs["aspect_ratio_mask"].sum())].flatten(0, 1)
+            for one, picture in zip(states, pictures, strict=True)
+        ]
+        return [(one, self.model.model.multi_modal_projector(one)) for one in encoded]
+
     def sights(self, ids: Sequence[int], features: Sequence[Features]) -> Sequence[Sight]:
         """Return what every token sees, by the processor's rules.
 

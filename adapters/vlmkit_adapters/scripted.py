@@ -17,7 +17,7 @@ from attrs import asdict, field, frozen
 from attrs.filters import exclude
 from attrs.validators import and_, ge, le
 
-from vlmkit import Answer, Ballot, Capability, Choose, Image, Query, Reply, Text, Usage
+from vlmkit import Answer, Ballot, Capability, Choose, Encode, Generate, Image, Query, Reply, Text, Usage
 from vlmkit.errors import BackendError, DataError
 from vlmkit.parsers import ballot_from_reply
 
@@ -86,10 +86,10 @@ class ScriptedBackend:
         """Answer every query, in order.
 
         Raises:
-            BackendError: ``truth`` is given and does not know an image.
+            BackendError: ``truth`` is given and does not know an image, or features are asked for.
         """
         time.sleep(self.latency)
-        return [self._choose(query) if isinstance(query, Choose) else self._generate(query) for query in queries]
+        return [self._answer(query) for query in queries]
 
     def close(self) -> None:
         """Do nothing: there is no model."""
@@ -115,6 +115,11 @@ class ScriptedBackend:
             f"scripted: no truth for image {', '.join(image.source for image in images)}",
             hint="add its source or digest to truth",
         )
+
+    def _answer(self, query: Query) -> Answer:
+        if isinstance(query, Encode):
+            raise BackendError("scripted has no features", hint="use another model (vlmkit ls adapters)")
+        return self._choose(query) if isinstance(query, Choose) else self._generate(query)
 
     def _choose(self, query: Choose) -> Ballot:
         names = [option.name for option in query.options]
@@ -146,7 +151,7 @@ class ScriptedBackend:
             usage=Usage(queries=1),
         )
 
-    def _generate(self, query: Query) -> Text:
+    def _generate(self, query: Generate) -> Text:
         rng = self._rng(query.images, query.text)
         right = self._known(query.images) if rng.random() < self.accuracy else None
         return Text(right or GARBAGE, prompt=query.text, usage=Usage(queries=1))

@@ -70,8 +70,10 @@ class Glyphs:
         return int(len(LEAVES) ** self.per_image)
 
     @cached_property
-    def taxonomy(self) -> Taxonomy:
-        """The tree over the labels: shape family, shape, textured shape, leaf."""
+    def taxonomy(self) -> Taxonomy | None:
+        """The tree over the labels: shape family, shape, textured shape, leaf; None over pairs of glyphs."""
+        if self.per_image > 1:
+            return None
         return Taxonomy(map(path, self.labels.names), RANKS, root="glyph")
 
     def __len__(self) -> int:

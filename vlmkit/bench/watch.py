@@ -59,9 +59,7 @@ class Watched:
         self, ids: torch.Tensor, positions: torch.Tensor, features: Sequence[Features], layout: Layout
     ) -> torch.Tensor:
         """Run the language model."""
-        self._work.tokens += len(ids)
-        self._work.pairs = self._work.pairs + sum(_pairs(bucket.mask, bucket.real) for bucket in layout.buckets)
-        self._work.seen += sum(len(tokens) * sum(map(len, sight.states)) for sight, tokens in layout.sights.items())
+        self._work.add_forward(layout)
         with self._timed():
             return self._family.forward(ids, positions, features, layout)
 
@@ -78,10 +76,3 @@ class Watched:
         yield
         self._machine.wait()
         self._work.seconds += time.perf_counter() - started
-
-
-def _pairs(mask: torch.Tensor | None, real: torch.Tensor) -> int | torch.Tensor:
-    if mask is None:
-        lengths = real.sum(1)
-        return (lengths * (lengths + 1) // 2).sum()
-    return (mask[:, 0] & real[:, :, None]).sum()

@@ -29,7 +29,7 @@ _HEAVY = ("adapter", "intervention")
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "adapter": ("name", "readouts", "images", "branching", "families"),
+        "adapter": ("name", "readouts", "images", "branching", "features", "families"),
         "intervention": ("name", "summary", "owner"),
     }
 )
@@ -82,6 +82,7 @@ def _row(entry: Entry, registry: Registry) -> dict[str, Any]:
         # A plugin that says nothing of what its adapter can do has said nothing of this either.
         row["several_images"] = Capability.MULTI_IMAGE in entry.capabilities if entry.capabilities else None
         row["branching"] = entry.branching
+        row["features"] = Capability.FEATURES in entry.capabilities if entry.capabilities else None
     if entry.kind not in _HEAVY:
         try:
             row["options"] = _defaults(entry, registry)
@@ -95,6 +96,8 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
         return _options(row)
     if column == "images":
         return {True: "several", False: "one", None: "unknown"}[row["several_images"]]
+    if column == "features" and "features" in row:
+        return {True: "yes", False: "no", None: "unknown"}[row["features"]]
     if column == "families":
         return "\n".join([row["summary"], ", ".join(row["model_types"])]).strip()
     return "\n".join(row[column]) if isinstance(row[column], list) else str(row[column])

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from vlmkit.forking.answers import Stems, greedy, log_probabilities
+from vlmkit.forking.encode import features_of
 from vlmkit.forking.model import ForkingModel
 from vlmkit.forking.states import Opening, Rows, State
 from vlmkit.local.asked import Asked
@@ -17,7 +18,7 @@ from vlmkit.local.budget import Budget, Limits
 from vlmkit.local.candidates import by_mean, candidate_tokens, common_prefix
 from vlmkit.local.checkpoint import Checkpoint
 from vlmkit.local.memory import Memory
-from vlmkit.types import Answer, Capability, Choose, Image, Query, Usage
+from vlmkit.types import Answer, Capability, Choose, Encode, Encoding, Image, Query, Tokens, Usage
 from vlmkit.types.capability import INTERVENTIONS
 
 
@@ -52,7 +53,7 @@ class ForkingBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Scores, letters, text, several images."""
+        """Scores, letters, text, several images, features."""
         return frozenset(Capability) - INTERVENTIONS
 
     @property
@@ -80,7 +81,10 @@ class ForkingBackend:
         results: dict[int, Answer] = {}
         by_images: dict[tuple[Image, ...], list[int]] = {}
         for index, query in enumerate(queries):
-            by_images.setdefault(query.images, []).append(index)
+            if isinstance(query, Encode):
+                results[index] = self._encoding(model, query, index, bill)
+            else:
+                by_images.setdefault(query.images, []).append(index)
         for images, indices in by_images.items():
             texts = [model.chat(queries[index].text, len(images)) for index in indices]
             groups: dict[tuple[int, ...], tuple[Opening, list[Asked]]] = {}
@@ -100,6 +104,15 @@ class ForkingBackend:
             self._budget.run([1], lambda _: model.continuation)  # the trial may be the first to lack memory
             self._model = model
         return self._model
+
+    def _encoding(self, model: ForkingModel, query: Encode, index: int, bill: Bill) -> Encoding:
+        """Run a prompt by itself: other than keys and values, hidden states are not kept."""
+        text = model.chat(query.text, len(query.images))
+        (prompt,) = model.prompts([text], query.images)
+        (features,) = self._budget.run([len(prompt.ids)], lambda _: features_of(model, query, prompt))
+        bill.forward([index])
+        bill.add(index, Usage(images_encoded=len(query.images), tokens=Tokens(trunk=len(prompt.ids))))
+        return Encoding(features, prompt=text)
 
     def _answer_group(
         self,

@@ -89,11 +89,15 @@ class ForkingModel(ChatModel):
 
     @cached_property
     def _image_tokens(self) -> frozenset[int]:
-        config = self.model.config
-        named = (getattr(config, "image_token_id", None), getattr(config, "image_token_index", None))
-        return frozenset(
-            token for token in (*named, getattr(self.processor, "image_token_id", None)) if token is not None
-        )
+        marker = getattr(self.processor, "image_token_id", None)
+        return frozenset(token for token in (self.image_token, marker) if token is not None)
+
+    @cached_property
+    def image_token(self) -> int | None:
+        """Id of the placeholder token that visual tokens replace; None if it cannot be told."""
+        named = [getattr(self.model.config, name, None) for name in ("image_token_id", "image_token_index")]
+        known = [token for token in (*named, getattr(self.processor, "image_token_id", None)) if token is not None]
+        return known[0] if known else None
 
     @cached_property
     def continuation(self) -> Continuation:

@@ -125,7 +125,7 @@ class Forks:
         """Return the state after an opening; one forward."""
         self._note([None] * len(self._holders))
         ids = torch.tensor([opening.ids])
-        out = self.model(**_inputs(self.model, opening, ids), use_cache=True, logits_to_keep=1)
+        out = self.model(**model_inputs(self.model, opening, ids), use_cache=True, logits_to_keep=1)
         if out.past_key_values is None:
             raise ModelError("the model keeps no cache")
         bill.forward([owner])
@@ -174,7 +174,7 @@ class Reruns:
             return torch.empty(len(rows.tokens), 0, 0), after
         logits = []
         for owner, ids in zip(rows.owners, after.ids, strict=True):
-            inputs = _inputs(self.model, state.opening, ids[None])
+            inputs = model_inputs(self.model, state.opening, ids[None])
             logits.append(self.model(**inputs, use_cache=False, logits_to_keep=read).logits)
             again = Usage(images_encoded=state.opening.images, tokens=Tokens(trunk=len(state)))
             bill.forward([owner])
@@ -183,7 +183,7 @@ class Reruns:
         return torch.cat(logits), after
 
 
-def _inputs(model: Any, opening: Opening, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+def model_inputs(model: Any, opening: Opening, ids: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return what the model takes for a prompt that begins with an opening and goes on with text; ids are [1, L]."""
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     for name, value in opening.inputs.items():

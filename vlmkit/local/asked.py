@@ -8,7 +8,7 @@ from functools import cached_property
 from attrs import frozen
 
 from vlmkit.parsers import ballot_from_reply
-from vlmkit.types import Answer, Ballot, Choose, Letter, Query, Reply, Text
+from vlmkit.types import Answer, Ballot, Choose, Generate, Letter, Query, Reply, Text
 from vlmkit.types.labels import NONE_NAME
 
 
@@ -33,7 +33,7 @@ class Asked:
         """Longest reply in tokens; 0 where nothing is generated."""
         if isinstance(self.query, Choose):
             return self.query.readout.max_tokens if isinstance(self.query.readout, Reply) else 0
-        return self.query.max_tokens
+        return self.query.max_tokens if isinstance(self.query, Generate) else 0
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -101,11 +101,12 @@ class TextShape:
         per_token = self.before + sum(layer.inputs + layer.outputs for layer in self.layers)
         attending = [layer.queries for layer in self.layers if not layer.state]
         crossing = [layer.queries for layer in self.layers if layer.state]
+        last = self.layers[-1]
         products = (
             tokens * per_token
-            - unfinished * self.layers[-1].outputs
+            - unfinished * last.outputs
             + 2 * pairs * sum(attending)
-            - 2 * unfinished_pairs * self.layers[-1].queries
+            - 2 * unfinished_pairs * last.queries
             + 2 * seen * sum(crossing)
             + states * sum(layer.state for layer in self.layers)
             + read * self.hidden * self.vocabulary

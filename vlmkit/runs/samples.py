@@ -6,7 +6,7 @@ from typing import Any
 
 from vlmkit.engine import Exchange, Solved
 from vlmkit.runs.convert import to_json
-from vlmkit.types import Failed, Text
+from vlmkit.types import Encoding, Failed, Text
 
 
 def sample_lines(solved: Solved) -> list[dict[str, Any]]:
@@ -19,6 +19,8 @@ def _line(exchange: Exchange) -> dict[str, Any]:
     common = {"round": exchange.round, "prompt": answer.prompt}
     if isinstance(answer, Failed):
         return {**common, "error": str(answer.error)}
+    if isinstance(answer, Encoding):
+        return {**common, "features": {site: to_json(vector.tolist()) for site, vector in answer.features.items()}}
     if isinstance(answer, Text):
         return {**common, "reply": answer.text}
     return {

@@ -59,7 +59,8 @@ def resolved(
     """Find a model, and its checkpoint where it has one; make it where it is random.
 
     Args:
-        model: A name of ``RECIPES``, ``random:`` and a name of ``SIZES``, else as for ``vlmkit run``.
+        model: A name of ``RECIPES``, ``random:`` and a name of ``SIZES`` or the directory of one that was
+            drawn before, else as for ``vlmkit run``.
         builder: Knows the adapters.
         folder: Where random checkpoints are written.
         words: Labels of which a random model of a size shall have every word as one token.
@@ -73,6 +74,8 @@ def resolved(
         return Located(directory, directory, random=True)
     if model.startswith(RANDOM):
         size = model.removeprefix(RANDOM)
+        if Path(size).is_dir():
+            return Located(size, size, random=True)
         if size not in SIZES:
             raise UnknownNameError("random model", size, SIZES)
         # Words stand at the start of a line and after a blank.

@@ -14,12 +14,13 @@ from vlmkit.local.budget import Budget, Limits
 from vlmkit.local.candidates import candidate_tokens
 from vlmkit.local.memory import Memory
 from vlmkit.tokentree.decode import Opening, greedy
+from vlmkit.tokentree.encode import encodings
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
 from vlmkit.tokentree.pictures import Pictures, pixel_bytes
 from vlmkit.tokentree.score import Question, log_probabilities
 from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
-from vlmkit.types import Answer, Capability, Choose, Image, Intervention, Query, Usage
+from vlmkit.types import Answer, Capability, Choose, Encode, Image, Intervention, Query, Usage
 
 Wave = list[tuple[Wanted, list[Asked]]]
 """Groups of questions that share a trunk, and the questions themselves."""
@@ -46,7 +47,7 @@ class TokenTreeBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them: scores, letters, text, several images, interventions."""
+        """All of them: scores, letters, text, several images, features, interventions."""
         return frozenset(Capability)
 
     @property
@@ -70,8 +71,11 @@ class TokenTreeBackend:
         started = time.perf_counter()
         bill = Bill([Usage(queries=1) for _ in queries])
         results: dict[int, Answer] = {}
-        for wave in self._waves(_tokenized(queries, trunks.family), trunks):
+        encodes = {index: query for index, query in enumerate(queries) if isinstance(query, Encode)}
+        others = {index: query for index, query in enumerate(queries) if index not in encodes}
+        for wave in self._waves(_tokenized(others, trunks.family), trunks):
             self._answer_wave(wave, trunks, bill, results)
+        results.update(encodings(encodes, trunks, bill))
         share = Usage(seconds=(time.perf_counter() - started) / max(1, len(queries)))
         return [evolve(results[index], usage=bill.usages[index] + share) for index in range(len(queries))]
 
@@ -136,9 +140,9 @@ class TokenTreeBackend:
         return Question(one.index, trunk, stem, candidates, readout)
 
 
-def _tokenized(queries: Sequence[Query], family: Family) -> list[Asked]:
-    """Return the queries with their prompts; prompts that are alike are read once."""
-    prompts = [family.chat(query.text, len(query.images)) for query in queries]
-    texts = list(dict.fromkeys(prompts))
+def _tokenized(queries: Mapping[int, Query], family: Family) -> list[Asked]:
+    """Return queries, by their place in the call, with their prompts; prompts that are alike are read once."""
+    prompts = {index: family.chat(query.text, len(query.images)) for index, query in queries.items()}
+    texts = list(dict.fromkeys(prompts.values()))
     ids = dict(zip(texts, family.tokenize(texts), strict=True))
-    return [Asked(index, queries[index], prompt, ids[prompt]) for index, prompt in enumerate(prompts)]
+    return [Asked(index, queries[index], prompt, ids[prompt]) for index, prompt in prompts.items()]

@@ -20,7 +20,7 @@ from vlmkit.tokentree.packing import Packed, Row
 from vlmkit.tokentree.score import Question
 from vlmkit.tokentree.trunks import Trunk, Trunks
 from vlmkit.tokentree.work import Work, patches
-from vlmkit.types import Image
+from vlmkit.types import Capability, Image
 
 _ELSEWHERE = torch.device("meta")
 """Tensors there have a shape and a size and take no memory."""
@@ -43,6 +43,11 @@ class DryBackend(TokenTreeBackend):
         """Return the counterpart of a backend that can do without weights; copies of it share their model."""
         assert backend.sketch is not None
         return cls(cache(backend.sketch), backend.describe, backend.limits)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All of the model's but features: there is nothing that they could be read off."""
+        return super().capabilities - {Capability.FEATURES}
 
     @property
     def family(self) -> Any:
@@ -107,9 +112,7 @@ class _DryExecutor(Executor):
         def step(which: range) -> None:
             batch = rows[which.start : which.stop]
             for row in batch:
-                self.work.tokens += len(row)
-                self.work.pairs += sum(end - start for start, end in zip(row.starts, row.ends, strict=True))
-                self.work.pairs += len(row) * sum(map(len, row.past))
+                self.work.add_row(row)
             if capture:  # what else is consumed are scores, which nobody knows
                 packed = _unfilled(batch, self.family.kv_bytes)
                 consume(which, packed, torch.empty(len(packed.ids), 0))

@@ -110,6 +110,28 @@ class Family(Protocol):
         """Run the vision tower and projector over pictures whose pixels differ in their first dimension alone."""
         ...
 
+    @property
+    def vision_tower(self) -> torch.nn.Module:
+        """What ``encode`` calls before the projector; its output has a ``last_hidden_state``."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """The layers of the language model."""
+        ...
+
+    def stages(
+        self, states: torch.Tensor, pictures: Sequence[Picture], features: Sequence[Features]
+    ) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+        """Return what left the vision tower and what left the projector for each picture, both [tokens, hidden].
+
+        Args:
+            states: The vision tower's last hidden states, all pictures in one tensor.
+            pictures: What was encoded.
+            features: What ``encode`` made of it.
+        """
+        ...
+
     def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
         """Return the positions of a sequence with expanded placeholders, int64 [A, len(ids)]."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any
+from math import prod
 
 import torch
 
@@ -16,6 +16,7 @@ from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.family import Features, Picture
 from vlmkit.tokentree.last_layer import LastLayer
 from vlmkit.tokentree.layout import Layout, Sight
+from vlmkit.tokentree.work import patches
 from vlmkit.types import Image
 
 
@@ -37,12 +38,6 @@ class HuggingFaceFamily(ChatModel):
         LastLayer().watch(self.layers[-1])
         # Its first call drops the padding that a tokenizer may come with; no other thread may be in it then.
         self.processor.tokenizer("first")
-
-    @property
-    def layers(self) -> Sequence[Any]:
-        """The decoder layers of the language model."""
-        layers: Sequence[Any] = self.model.model.language_model.layers
-        return layers
 
     @cached_property
     def image_token(self) -> int:
@@ -75,6 +70,30 @@ class HuggingFaceFamily(ChatModel):
         out = self.model.model.get_image_features(torch.cat(pixels).to(self.device))
         tiles = torch.split(out.pooler_output, [len(one) for one in pixels])
         return [Features(one.flatten(0, 1)) for one in tiles]
+
+    @cached_property
+    def vision_tower(self) -> torch.nn.Module:
+        """What ``encode`` calls before the projector."""
+        tower: torch.nn.Module = self.model.get_encoder(modality="image")
+        return tower
+
+    @cached_property
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """The layers of the language model."""
+        layers: Sequence[torch.nn.Module] = self.model.get_decoder().layers
+        return layers
+
+    def stages(
+        self, states: torch.Tensor, pictures: Sequence[Picture], features: Sequence[Features]
+    ) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+        """Return what left the vision tower and what left the projector for each picture, both [tokens, hidden].
+
+        Every tile, or every patch where these lie flat, has the same number of states.
+        """
+        tokens = states.flatten(0, -2)
+        sizes = [prod(patches(picture, self)) for picture in pictures]
+        encoded = torch.split(tokens, [size * len(tokens) // sum(sizes) for size in sizes])
+        return [(one, own.embeds) for one, own in zip(encoded, features, strict=True)]
 
     def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> torch.Tensor:
         """Count from 0 on one axis; int64 [1, len(ids)]."""

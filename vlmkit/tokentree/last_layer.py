@@ -10,7 +10,11 @@ from attrs import define, field
 
 from vlmkit.tokentree.layout import Layout
 
-_POSITIONWISE = ("self_attn.q_proj", "self_attn.o_proj", "cross_attn.q_proj", "cross_attn.o_proj", "mlp")
+_POSITIONWISE = (
+    *("self_attn.q_proj", "self_attn.o_proj", "cross_attn.q_proj", "cross_attn.o_proj", "mlp"),
+    "feed_forward",  # Llama 4
+    *("per_layer_input_gate", "per_layer_projection"),  # Gemma 4
+)
 """Parts of a decoder layer that look at one token at a time, as transformers names them."""
 
 
@@ -43,7 +47,13 @@ class LastLayer:
     def _gather(self, _: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
         return None if self._read is None else (args[0].index_select(1, self._read), *args[1:])
 
-    def _scatter(self, _: torch.nn.Module, __: Any, out: torch.Tensor) -> torch.Tensor:
+    def _scatter(self, _: torch.nn.Module, __: Any, out: Any) -> Any:
         if self._read is None:
             return out
-        return out.new_zeros(1, self._tokens, out.shape[-1]).index_copy_(1, self._read, out)
+        if isinstance(out, tuple):  # a mixture of experts that returns its routing too
+            return self._spread(out[0], self._read), *out[1:]
+        return self._spread(out, self._read)
+
+    def _spread(self, out: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        width = out.shape[-1]
+        return out.new_zeros(1, self._tokens, width).index_copy_(1, read, out.view(1, -1, width))

@@ -112,6 +112,14 @@ class Bucket:
     length: int = Factory(lambda bucket: bucket.keys.shape[1], takes_self=True)
     _biases: dict[tuple[Reach, torch.dtype], torch.Tensor] = field(factory=dict, init=False)
 
+    @property
+    def pairs(self) -> torch.Tensor:
+        """How many pairs of a query and a key that it sees there are, limits of any reach left out; int64."""
+        if self.mask is None:
+            lengths = self.real.sum(1)
+            return (lengths * (lengths + 1) // 2).sum()
+        return (self.mask[:, 0] & self.real[:, :, None]).sum()
+
     def bias(self, reach: Reach, dtype: torch.dtype) -> torch.Tensor | None:
         """Return what is added to the scores, 0 or minus infinity, [B, 1, t, s]; None where causality says it all."""
         reach = reach.within(self.length)

@@ -58,6 +58,15 @@ class Row:
         return len(self.tokens)
 
     @property
+    def seen(self) -> Sequence[int]:
+        """How many keys each token sees."""
+        changes = [0] * (len(self) + 1)
+        for start, end in zip(self.starts, self.ends, strict=True):
+            changes[start] += 1
+            changes[end] -= 1
+        return list(itertools.accumulate(changes[:-1], initial=sum(map(len, self.past))))[1:]
+
+    @property
     def cost(self) -> int:
         """What the row takes of a forward's token budget: its tokens, or more if their masks would fill the memory."""
         if self.causal:

@@ -24,7 +24,7 @@ from vlmkit.types import Image, Intervention, Mask, Tokens, Usage
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
 
-WORTH_A_ROOT = 64
+WORTH_A_ROOT = 32
 """Tokens before the first image from which on prefilling them once for all images pays for attending to a past."""
 
 MAX_VALUES = 2**24
@@ -66,7 +66,7 @@ class Trunk:
         pieces, left = [], count
         for piece in self.pieces:
             if left > 0:
-                pieces.append(piece.first(min(left, len(piece))))
+                pieces.append(piece if len(piece) <= left else piece.first(left))
                 left -= len(piece)
         return evolve(self, tokens=self.tokens[:count], positions=self.positions[:, :count], pieces=tuple(pieces))
 
@@ -263,9 +263,9 @@ class Trunks:
         """Return a row without branches that goes on from what is known."""
         past = known.pieces if known is not None else ()
         ends = [len(tokens)] * len(tokens)
-        return Row(owner, tokens, ends, positions, past, starts=self._starts(tokens))
+        return Row(owner, tokens, ends, positions, past, starts=self.starts(tokens))
 
-    def _starts(self, tokens: Sequence[int]) -> Sequence[int]:
+    def starts(self, tokens: Sequence[int]) -> Sequence[int]:
         """Return the first token that sees each token: its own, or the first of an image that sees ahead."""
         starts = list(range(len(tokens)))
         if self.family.images_see_ahead:
@@ -287,7 +287,7 @@ class Trunks:
                 elif picture.digest not in missing:
                     whole = self.pictures.whole(image, picture, alone=len(want.images) == 1)
                     missing[picture.digest] = whole, want.payer
-        for batch in _encoder_batches([picture for picture, _ in missing.values()]):
+        for batch in encoder_batches([picture for picture, _ in missing.values()]):
             for picture, features in zip(batch, self.family.encode(batch), strict=True):
                 found[picture.digest] = features
                 self.features.put(picture.digest, features)
@@ -312,7 +312,7 @@ def _text_positions(known: Trunk, length: int) -> torch.Tensor:
     return torch.cat([known.positions, fresh.expand(known.positions.shape[0], -1)], dim=1)
 
 
-def _encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
+def encoder_batches(pictures: Sequence[Picture]) -> Iterable[list[Picture]]:
     """Batch pictures of like shape, so that none is padded to another's size."""
     alike: dict[torch.Size, list[Picture]] = {}
     for picture in pictures:

@@ -10,6 +10,8 @@ from attrs import define, field
 
 from vlmkit.measures.flops import TextShape, VisionShape
 from vlmkit.tokentree.family import Family, Picture
+from vlmkit.tokentree.layout import Layout
+from vlmkit.tokentree.packing import Row
 
 
 @define
@@ -20,7 +22,7 @@ class Work:
         tokens: Tokens through the language model.
         pairs: Pairs of a token and a key that it sees, windows left out of account; a number or an int64 tensor.
         read: Positions whose logits are read.
-        unfinished: Tokens of which the last layer computes keys and values alone.
+        unfinished: Tokens of which the last layer computes keys and values alone; a number or an int64 tensor.
         unfinished_pairs: Those of ``pairs`` in which such a token sees a key; a number or an int64 tensor.
         seen: Pairs of a token and a visual state that it sees by cross-attention; plans leave them out.
         encoded: For each image through the vision tower, the number of its tiles and of the patches of each.
@@ -29,10 +31,29 @@ class Work:
     tokens: int = 0
     pairs: int | torch.Tensor = 0
     read: int = 0
-    unfinished: int = 0
+    unfinished: int | torch.Tensor = 0
     unfinished_pairs: int | torch.Tensor = 0
     seen: int = 0
     encoded: list[tuple[int, int]] = field(factory=list)
+
+    def add_row(self, row: Row) -> None:
+        """Count a row that would go through the language model."""
+        seen = row.seen
+        reads = range(len(row)) if row.reads is None else row.reads
+        self.tokens += len(row)
+        self.pairs += sum(seen)
+        self.unfinished += len(row) - len(reads)
+        self.unfinished_pairs += sum(seen) - sum(seen[index] for index in reads)
+
+    def add_forward(self, layout: Layout) -> None:
+        """Count a forward of the language model."""
+        last = layout.narrowed()
+        pairs = sum(bucket.pairs for bucket in layout.buckets)
+        self.tokens += layout.tokens
+        self.pairs = self.pairs + pairs
+        self.unfinished = self.unfinished + layout.tokens - sum(bucket.real.sum() for bucket in last.buckets)
+        self.unfinished_pairs = self.unfinished_pairs + pairs - sum(bucket.pairs for bucket in last.buckets)
+        self.seen += sum(len(tokens) * sum(map(len, sight.states)) for sight, tokens in layout.sights.items())
 
     def flops(self, text: TextShape, vision: VisionShape) -> tuple[int, int]:
         """Return the matrix-multiply FLOPs of the language model and of the vision tower."""
@@ -42,7 +63,7 @@ class Work:
             self.tokens,
             int(self.pairs),
             self.read,
-            unfinished=self.unfinished,
+            unfinished=int(self.unfinished),
             unfinished_pairs=int(self.unfinished_pairs),
             seen=self.seen,
             states=states,

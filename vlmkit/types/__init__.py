@@ -3,7 +3,7 @@
 Example -> Task -> Query -> Answer -> Prediction. All are frozen; none holds a model or a device.
 """
 
-from vlmkit.types.answer import Answer, Ballot, Failed, Outcome, Ranking, Text
+from vlmkit.types.answer import Answer, Ballot, Encoding, Failed, Outcome, Ranking, Text
 from vlmkit.types.capability import Capability
 from vlmkit.types.example import Example, ImageSource
 from vlmkit.types.image import Image
@@ -11,7 +11,7 @@ from vlmkit.types.intervention import Intervention
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.mask import Mask
 from vlmkit.types.prediction import Prediction, Round
-from vlmkit.types.query import Choose, Generate, Query
+from vlmkit.types.query import Choose, Encode, Generate, Query
 from vlmkit.types.readout import Letter, Likelihood, Readout, Reply
 from vlmkit.types.task import Ask, Classify, Task
 from vlmkit.types.taxonomy import Taxonomy
@@ -24,6 +24,8 @@ __all__ = [
     "Capability",
     "Choose",
     "Classify",
+    "Encode",
+    "Encoding",
     "Example",
     "Failed",
     "Generate",

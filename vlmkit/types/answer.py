@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from attrs import field, frozen
 
 from vlmkit.types.tuples import as_tuple
 from vlmkit.types.usage import Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Outcome(StrEnum):
@@ -129,6 +133,21 @@ class Text:
     usage: Usage = field(factory=Usage)
 
 
+@frozen(eq=False)
+class Encoding:
+    """The answer to an ``Encode``.
+
+    Args:
+        features: The pooled hidden states by site, each float32 [hidden], in the order of the query's sites.
+        prompt: The exact text that went to the model, chat template included.
+        usage: What the answer cost.
+    """
+
+    features: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    prompt: str = field(default="", repr=False)
+    usage: Usage = field(factory=Usage)
+
+
 @frozen
 class Failed:
     """What a backend returns in place of an answer that it could not get, while others of the same call are fine.
@@ -147,4 +166,4 @@ class Failed:
     usage: Usage = field(factory=Usage)
 
 
-Answer = Ballot | Text | Failed
+Answer = Ballot | Text | Encoding | Failed

@@ -16,6 +16,8 @@ class Capability(StrEnum):
     """Greedy free text, which the ``text`` readout parses."""
     MULTI_IMAGE = "multi-image"
     """Several images in one query."""
+    FEATURES = "features"
+    """Hidden states of the vision encoder, the projector and the language model's layers."""
     REDUCE = "reduce"
     """Fewer visual tokens than the model makes of an image, for one query."""
     MASK = "mask"

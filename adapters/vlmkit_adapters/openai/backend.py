@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from attrs import define, evolve, field
 from attrs.validators import ge, gt
 
-from vlmkit import Answer, Capability, Choose, Failed, Image, Letter, Likelihood, Query, Reply, Text, Usage
+from vlmkit import Answer, Capability, Choose, Encode, Failed, Image, Letter, Likelihood, Query, Reply, Text, Usage
 from vlmkit.errors import ServerError, SpecError
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.types.labels import NONE_NAME
@@ -205,6 +205,8 @@ class ServerBackend:
         self._url.cache_clear()
 
     def _check(self, queries: Sequence[Query]) -> None:
+        if any(isinstance(query, Encode) for query in queries):
+            raise ServerError(f"{self.base_url} offers no features", hint="use a local model")
         offers = self.offers
         for query in queries:
             readout = query.readout if isinstance(query, Choose) else None
@@ -246,6 +248,7 @@ class ServerBackend:
 
     def _readout_fields(self, query: Query) -> Mapping[str, Any]:
         form = self.offers.form
+        assert not isinstance(query, Encode)  # refused before
         if not isinstance(query, Choose):
             return form.fields(query.max_tokens)
         if not isinstance(query.readout, Reply):

@@ -6,10 +6,13 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
+from types import MappingProxyType
 
+import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 
-from vlmkit.contracts import Backend
+from vlmkit.contracts import Backend, Prepares
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.testing.contracts.rules import Rules
 from vlmkit.types import (
@@ -17,6 +20,8 @@ from vlmkit.types import (
     Ballot,
     Capability,
     Choose,
+    Encode,
+    Encoding,
     Generate,
     Image,
     Label,
@@ -36,18 +41,28 @@ OPTIONS = (("cat", "dog", "oak tree"), ("cat", "cat flea", "cat flea bite", "Är
 """The options of the questions put: plain ones, ones that begin each other, and one alone."""
 
 
+KINDS: Mapping[type, type] = MappingProxyType({Choose: Ballot, Generate: Text, Encode: Encoding})
+"""The kind of answer to each kind of query."""
+
+SITES = ("encoder", "projector", "layer:0", "layer:1", "layer:-1")
+"""Where features are read, where the capabilities hold them."""
+
+
 def check_backend(backend: Backend, *, tolerance: float = 1e-4) -> None:
     """Hold a backend to its contract, with images of three sizes and every readout in its capabilities; close it.
 
     Capabilities and a JSON-ready identity are there before the first answer, and the capabilities stay. Answers come in
     order and are of the right kind: a ballot shows the query's options in their order and chooses by its scores or by
-    the parser of its reply; ``None`` is chosen only where it was offered, and only a reply can be invalid. An answer is
-    the same whichever queries ride along, in whatever order, and when it is asked again. Every answer bills one query,
-    nothing negative, and the forwards of a call add up to a whole number. ``close()`` may be called twice.
+    the parser of its reply; ``None`` is chosen only where it was offered, and only a reply can be invalid. An encoding
+    has a finite float32 vector for each site. An answer is the same whichever queries ride along, in whatever order,
+    and when it is asked again. Every answer bills one query, nothing negative, and the forwards of a call add up to a
+    whole number. ``prepare()``, where there is one, raises nothing and changes no answer. ``close()`` may be called
+    twice.
 
     Args:
         backend: The backend, fresh; it is closed afterwards.
-        tolerance: Largest difference between two scores that are the same, in nats; replies must be equal.
+        tolerance: Largest difference between two scores that are the same, in nats, and between two vectors relative
+            to their largest number; replies must be equal.
 
     Raises:
         ContractError: It breaks a rule.
@@ -69,6 +84,11 @@ def check_backend(backend: Backend, *, tolerance: float = 1e-4) -> None:
     compare(_ask(rules, backend, queries[::-1])[::-1], "the order of queries must not change an answer")
     alone = [_ask(rules, backend, [query])[0] for query in queries]
     compare(alone, "the queries that ride along must not change an answer")
+    if isinstance(backend, Prepares):
+        with rules.no_error("prepare() must raise nothing"):
+            for query in queries:
+                backend.prepare(query.images)
+        compare(_ask(rules, backend, queries), "to prepare images must not change an answer")
     with rules.no_error("close() must be possible twice"):
         backend.close()
         backend.close()
@@ -101,6 +121,11 @@ def _queries(capabilities: frozenset[Capability]) -> Iterator[Query]:
             yield Choose(pictures, options, readout=readout, allow_none=True)
         if Capability.GENERATE in capabilities:
             yield Generate(pictures, "What is this?", max_tokens=8)
+        if Capability.FEATURES in capabilities:
+            yield Encode(pictures, at=SITES)
+            yield Encode(pictures, "What is this?", at=SITES, pool="last")
+    if Capability.FEATURES in capabilities:
+        yield Encode((), "Given the cat, what is its order?", at=SITES[2:], over="text")
 
 
 def _images() -> list[Image]:
@@ -121,9 +146,11 @@ def _ask(rules: Rules, backend: Backend, queries: Sequence[Query]) -> Sequence[A
 
 
 def _check_answer(rules: Rules, query: Query, answer: Answer, tolerance: float) -> None:
-    kind = Ballot if isinstance(query, Choose) else Text
+    kind = KINDS[type(query)]
     right = isinstance(answer, kind)
     rules.demand(right, f"a {type(query).__name__} must get a {kind.__name__}", f"a {type(answer).__name__} came")
+    if isinstance(query, Encode) and isinstance(answer, Encoding):
+        _check_features(rules, query, answer)
     if not isinstance(query, Choose) or not isinstance(answer, Ballot):
         return
     options = tuple(option.name for option in query.options)
@@ -137,6 +164,14 @@ def _check_answer(rules: Rules, query: Query, answer: Answer, tolerance: float) 
         _check_reply(rules, query, answer)
     else:
         _check_scores(rules, query, answer, tolerance)
+
+
+def _check_features(rules: Rules, query: Encode, encoding: Encoding) -> None:
+    sites = tuple(encoding.features)
+    rules.demand(sites == query.at, "an encoding must have the query's sites in order", f"{query.at} became {sites}")
+    for site, vector in encoding.features.items():
+        sound = vector.dtype == np.float32 and vector.ndim == 1 and bool(np.isfinite(vector).all())
+        rules.demand(sound, "features must be a finite float32 vector", f"{site} is {vector!r}")
 
 
 def _check_reply(rules: Rules, query: Choose, ballot: Ballot) -> None:
@@ -183,6 +218,8 @@ def _check_bill(rules: Rules, answers: Sequence[Answer]) -> None:
 def _same(one: Answer, other: Answer, tolerance: float) -> bool:
     if isinstance(one, Text) and isinstance(other, Text):
         return one.text == other.text
+    if isinstance(one, Encoding) and isinstance(other, Encoding):
+        return all(_close(vector, other.features[site], tolerance) for site, vector in one.features.items())
     if not (isinstance(one, Ballot) and isinstance(other, Ballot)):
         return False
     if one.options != other.options or one.reply != other.reply:
@@ -193,16 +230,22 @@ def _same(one: Answer, other: Answer, tolerance: float) -> bool:
     )
 
 
+def _close(one: NDArray[np.float32], other: NDArray[np.float32], tolerance: float) -> bool:
+    return one.shape == other.shape and bool(np.abs(one - other).max() <= tolerance * np.abs(one).max())
+
+
 def _all_scores(ballot: Ballot) -> tuple[float, ...]:
     return (*(ballot.log_probs or ()), *(() if ballot.none_log_prob is None else (ballot.none_log_prob,)))
 
 
 def _named(query: Query) -> str:
     shown = "+".join(image.source for image in query.images)
-    return f"{type(query.readout).__name__ if isinstance(query, Choose) else 'Generate'} on {shown}"
+    return f"{type(query.readout if isinstance(query, Choose) else query).__name__} on {shown or 'text alone'}"
 
 
 def _short(answer: Answer) -> str:
     if isinstance(answer, Ballot):
         return str(answer.reply or _all_scores(answer))
+    if isinstance(answer, Encoding):
+        return ", ".join(f"{site} {vector[:3]}..." for site, vector in answer.features.items())
     return answer.text if isinstance(answer, Text) else str(answer.error)

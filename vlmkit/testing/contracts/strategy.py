@@ -21,6 +21,7 @@ from vlmkit.types import (
     Capability,
     Choose,
     Classify,
+    Encode,
     Generate,
     Image,
     Letter,
@@ -162,7 +163,7 @@ def _watch(rules: Rules, strategy: Strategy, task: Task, refusals: float) -> Ite
 
 
 def _check_queries(rules: Rules, strategy: Strategy, task: Task, queries: Sequence[Query]) -> None:
-    sound = isinstance(queries, Sequence) and all(isinstance(query, Choose | Generate) for query in queries)
+    sound = isinstance(queries, Sequence) and all(isinstance(query, Choose | Generate | Encode) for query in queries)
     rules.demand(sound, "solve() must yield sequences of queries", f"it yielded {_short(queries)}")
     for query in queries:
         for need in (change.requires for change in query.interventions):
@@ -170,6 +171,9 @@ def _check_queries(rules: Rules, strategy: Strategy, task: Task, queries: Sequen
             rules.demand(covered, "requires must cover its interventions", f"{need!r} is missing")
         strange = any(image not in task.images for image in query.images)
         rules.demand(not strange, "queries must be about the task's images", "one shows another image")
+        if isinstance(query, Encode):
+            covered = query.requires in strategy.requires
+            rules.demand(covered, "requires must cover its queries", f"{query.requires!r} is missing")
         if not isinstance(query, Choose):
             continue
         names = [option.name for option in query.options]

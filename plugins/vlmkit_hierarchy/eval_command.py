@@ -1,0 +1,213 @@
+"""``vlmkit hierarchy eval``: figures over paths for a question bank, a run, or anyone's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from vlmkit import Letter, Likelihood, Pipeline
+from vlmkit.cli.main import INTERRUPTED, session
+from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, Budget, BudgetType
+from vlmkit.cli.output import console, error, note, print_json, warning
+from vlmkit.errors import UserError
+from vlmkit.registry import Builder
+from vlmkit.registry.source import dataset_spec
+from vlmkit_hierarchy.asked import AskedImages
+from vlmkit_hierarchy.asking import AskSheet, Mode, text_prompt
+from vlmkit_hierarchy.bank import Bank
+from vlmkit_hierarchy.grading import of_bank, of_replies, run_records
+from vlmkit_hierarchy.judging import judge_predictions, judge_run, taxonomy_of_run
+from vlmkit_hierarchy.letters import LETTER_PARSERS
+from vlmkit_hierarchy.model_run import ModelRun
+from vlmkit_hierarchy.summary import Grading
+
+READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likelihood": Likelihood(), "generate": None}
+
+
+@click.command("eval")
+@click.argument("questions", required=False, type=click.Path(path_type=Path), metavar="[QUESTIONS.jsonl]")
+@click.option("--run", "directory", type=click.Path(path_type=Path), metavar="DIR", help="Judge this run; ask nothing.")
+@click.option(
+    "--predictions", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Judge these answers; ask nothing."
+)
+@click.option("--taxonomy", metavar="FILE|FORMAT:...", help="The tree, where there are no QUESTIONS.")
+@click.option("--count-root", is_flag=True, help="Count the root as a level, which is always right.")
+@click.option("--ignore-case", is_flag=True, help="Compare names without regard to case.")
+@click.option("--mode", type=click.Choice(get_args(Mode)), default="image", show_default=True, help="What is shown.")
+@click.option(
+    "--autofill-leaf/--no-autofill-leaf",
+    default=None,
+    help="Count the leaf as right without asking about it.  [default: in text mode, which names it]",
+)
+@click.option(
+    "--readout",
+    type=click.Choice(list(READOUTS)),
+    default="letter",
+    show_default=True,
+    help="How a choice is read off the model.",
+)
+@click.option(
+    "--parser",
+    type=click.Choice(list(LETTER_PARSERS)),
+    default=next(iter(LETTER_PARSERS)),
+    show_default=True,
+    help="Reads the letter in generated text; results have the figures of the others too.",
+)
+@click.option("--max-tokens", type=click.IntRange(min=1), default=10, show_default=True, help="Longest generated text.")
+@click.option("--data", metavar="DATA", help="Where the images are.  [default: what the header of QUESTIONS says]")
+@MODEL
+@click.option("--prompt", metavar="NAME|FILE", help="The words of the questions.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; an earlier run goes on.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask about the first N images only.")
+@LOADING
+@IN_FLIGHT
+@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
+@click.option("--json", is_flag=True, help="Print the results as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    /,
+    *,
+    questions: Path | None,
+    directory: Path | None,
+    predictions: Path | None,
+    taxonomy: str | None,
+    count_root: bool,
+    ignore_case: bool,
+    json: bool,
+    **asking: Any,
+) -> None:
+    """Judge predicted paths: HCA, leaf accuracy and the other figures of docs/hierarchy.md.
+
+    With QUESTIONS alone a model is asked them: a run, which the same command continues. --predictions FILE judges
+    anyone's answers, with QUESTIONS or with --taxonomy. --run DIR judges what vlmkit run wrote with a strategy of its
+    own (tree, flat, dci), over the taxonomy of that run.
+    """
+    if directory is not None and predictions is not None:
+        raise UserError("--run and --predictions are two things to judge", hint="give one of them")
+    if questions is not None and taxonomy is not None:
+        raise UserError("QUESTIONS come with their own taxonomy", hint="leave --taxonomy out")
+    grading = Grading(count_root=count_root, ignore_case=ignore_case)
+    bank = None if questions is None else Bank.open(questions)
+    builder = Builder(session(context).plugins.registry)
+    if directory is not None:
+        results = judge_run(directory, bank or taxonomy_of_run(directory, taxonomy, builder), grading)
+    elif predictions is not None:
+        if bank is None and taxonomy is None:
+            raise UserError("there is no taxonomy to judge by", hint="give --taxonomy FILE or QUESTIONS")
+        results = judge_predictions(predictions, bank or builder.taxonomy(str(taxonomy)), grading)
+    elif bank is not None:
+        results = _ask(context, bank, grading, **asking)
+    else:
+        raise UserError("there is nothing to judge", hint="give QUESTIONS, --run DIR or --predictions FILE")
+    if json:
+        print_json(results)
+    else:
+        from vlmkit_hierarchy.tables import figures_table
+
+        console().print(figures_table(results))
+    _exit(context, results, asking["max_failures"])
+
+
+def _ask(
+    context: click.Context,
+    bank: Bank,
+    grading: Grading,
+    *,
+    mode: Mode,
+    autofill_leaf: bool | None,
+    readout: str,
+    parser: str,
+    max_tokens: int,
+    data: str | None,
+    model: str,
+    prompt: str | None,
+    output: Path | None,
+    limit: int | None,
+    device: str | None,
+    dtype: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+    in_flight: int,
+    max_failures: Budget,
+    fresh: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Put a bank to a model; return the results of the run."""
+    from vlmkit.cli.progress import RunProgress
+
+    say = (lambda message: None) if quiet else note
+    plugins = session(context).plugins
+    filled = mode == "text" if autofill_leaf is None else autofill_leaf
+    strategy = AskSheet(
+        sheet_of=bank.sheet,
+        ranks=bank.taxonomy.ranks,
+        mode=mode,
+        autofill_leaf=filled,
+        readout=READOUTS[readout],
+        parser=parser,
+        max_tokens=max_tokens,
+    )
+    images = None
+    if mode == "image":
+        spec = dataset_spec(data or str(bank.header.get("data")), plugins.registry)
+        images = Builder(plugins.registry).dataset(spec)
+
+    def judged(directory: Path) -> dict[str, Any]:
+        pairs = of_bank(run_records(directory), bank)
+        results = grading.results(pairs, bank.taxonomy)
+        if READOUTS[readout] is None:
+            others = [name for name in LETTER_PARSERS if name != parser]
+            by_parser = {
+                name: grading.figures(of_replies(directory, bank, name, autofill_leaf=filled), bank.taxonomy)
+                for name in others
+            }
+            results |= {"parser": parser, "other_parsers": by_parser}
+        return results
+
+    with Pipeline(
+        model,
+        strategy,
+        prompt=prompt or (text_prompt() if mode == "text" else None),
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        revision=revision,
+        in_flight=in_flight,
+        keep_exchanges=True,
+        plugins=plugins,
+    ) as pipeline:
+        run = ModelRun(
+            dataset=AskedImages(bank, images),
+            pipeline=pipeline,
+            plugins=plugins,
+            config={name: _plain(value) for name, value in context.params.items()},
+            limit=limit,
+            allowed=max_failures,
+            judge=judged,
+        )
+        return run.execute(output, fresh=fresh, say=say, warn=warning, watch=partial(RunProgress, quiet=quiet))
+
+
+def _exit(context: click.Context, results: Mapping[str, Any], allowed: Budget) -> None:
+    """End with the exit code that a run's status calls for."""
+    if results.get("status") == "cancelled":
+        note(f"interrupted; the same command goes on from here, or: --output {results['directory']}")
+        context.exit(INTERRUPTED)
+    if results.get("status") == "failed":
+        n = results["n"]
+        error(
+            f"{n['failed']:,} of {n['total']:,} images failed, more than --max-failures {allowed} allows; see the "
+            f"errors in {results['directory']}/predictions.jsonl; the same command tries them again"
+        )
+        context.exit(1)
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
