@@ -130,12 +130,15 @@ def milliseconds(work: Callable[[], torch.Tensor], device: torch.device, times: 
 @click.option("--rows", default=50, show_default=True)
 @click.option("--width", default=120, show_default=True, help="Tokens of a row.")
 @click.option("--depth", default=300, show_default=True, help="Tokens of the trunk.")
-@click.option("--heads", default=12, show_default=True, help="Query heads; a third as many for keys and values.")
+@click.option("--heads", default=12, show_default=True, help="Query heads.")
+@click.option("--kv-heads", default=4, show_default=True, help="Heads of keys and values.")
 @click.option("--size", default=64, show_default=True, help="Size of a head.")
 @click.option("--times", default=9, show_default=True)
 @click.option("--flex/--no-flex", default=None, help="Whether FlexAttention is tried; by default on CUDA alone.")
 @torch.inference_mode()
-def main(device: str, rows: int, width: int, depth: int, heads: int, size: int, times: int, flex: bool | None) -> None:
+def main(
+    device: str, rows: int, width: int, depth: int, heads: int, kv_heads: int, size: int, times: int, flex: bool | None
+) -> None:
     """Print the milliseconds of one attention call each way, and how far each lies from float64."""
     place = torch.device(device)
     click.echo(f"{rows} rows of {width} tokens over a trunk of {depth}, {heads} heads of {size}: milliseconds a call")
@@ -144,8 +147,8 @@ def main(device: str, rows: int, width: int, depth: int, heads: int, size: int, 
         drawn = [
             torch.randn(shape, generator=make).to(place, dtype)
             for shape in [(rows, heads, width, size)]
-            + [(rows, heads // 3, width, size)] * 2
-            + [(heads // 3, depth, size)] * 2
+            + [(rows, kv_heads, width, size)] * 2
+            + [(kv_heads, depth, size)] * 2
         ]
         case = Rows(*drawn[:3], trunk=(drawn[3], drawn[4]))
         exact = Rows(*(one.double() for one in drawn[:3]), trunk=(drawn[3].double(), drawn[4].double())).products()

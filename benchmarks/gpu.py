@@ -72,7 +72,7 @@ class Scale:
 FULL = Scale(
     1000, 32, 16, ("--data", "glyphs:labels=21000,per_image=2", "--labels", "21000"), ("dci:group_size=20", "flat")
 )
-QUICK = Scale(25, 1, 1, ("--labels", "40"), ("dci:group_size=20",), ("internvl",))
+QUICK = Scale(25, 1, 1, ("--labels", "40"), ("dci:group_size=20", "flat"), ("internvl",))
 
 
 def parts(drawn: str, device: str, scale: Scale) -> Iterator[Part]:
@@ -90,7 +90,9 @@ def parts(drawn: str, device: str, scale: Scale) -> Iterator[Part]:
         name = strategy.partition(":")[0]
         yield Part(f"many-{name}", f"Many labels, {name}", 75, (*fast, "--strategy", strategy, *scale.many, *few))
     for dtype in small:
-        yield Part(f"parity-{dtype}", f"Parity of all families in {dtype}", 75, (*same, dtype, *scale.families))
+        yield Part(f"parity-{dtype}", f"Parity of all families in {dtype}", 60, (*same, dtype, *scale.families))
+    heads = ("--heads", "32", "--kv-heads", "8", "--size", "128", "--rows", str(scale.labels // 20))
+    yield Part("attention", "Attention, each way", 30, ("benchmarks.attention", *on, *heads))
     tests = str(ROOT / "tests" / "test_cuda.py")
     yield Part("tests", "Tests that need CUDA", 45, ("pytest", "-q", "-n", "0", "-m", "cuda", tests))
 

@@ -59,7 +59,7 @@ def test_gpu_report_goes_the_same_way_on_the_cpu(tmp_path):
 @pytest.mark.slow
 def test_gpu_report_has_every_part(tmp_path):
     report, outcomes = gpu_report(tmp_path)
-    assert outcomes == ["fine"] * 6
+    assert outcomes == ["fine"] * 8
     for wanted in ("all within 0.0001 nats", "all within 1.25 nats", "internvl", "skipped in"):
         assert wanted in report
 

@@ -4,10 +4,13 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from vlmkit.bench.machine import Machine
+from vlmkit.bench.watch import TimedWork, Watched
 from vlmkit.engine.models import build_backend
 from vlmkit.measures.flops import TextShape, VisionShape, tournament_work
 from vlmkit.registry import Builder, PluginHost
@@ -15,7 +18,7 @@ from vlmkit.testing.models import small_checkpoint
 from vlmkit.testing.plain import Plain
 from vlmkit.tokentree.dry import DryBackend
 from vlmkit.tokentree.work import patches
-from vlmkit.types import Choose, Generate, Image, Label, LabelSpace, Letter, Reply, Usage
+from vlmkit.types import Choose, Generate, Image, Label, LabelSpace, Letter, Likelihood, Reply, Usage
 from vlmkit_adapters.tiny import CHECKPOINT
 
 TOKENS = 48
@@ -201,3 +204,20 @@ def test_the_proxy_is_lowest_where_the_paper_says(labels, size, fixed, each):
     best = fixed / each + 2
     lowest = tournament_work(labels, best, fixed, each)
     assert tournament_work(labels, size, fixed, each) >= lowest * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("name", ["qwen3_vl", "gemma3", "internvl"])
+@pytest.mark.parametrize("readout", [Likelihood(), Letter(), Reply(max_tokens=1)], ids=lambda one: type(one).__name__)
+def test_what_is_planned_goes_through_the_model(name, readout, backend_of):
+    backend = backend_of(name)
+    work = TimedWork()
+    family = Watched(backend.load(), work, Machine(torch.device("cpu"), torch.float32))
+    dry = DryBackend.of(backend)
+    questions = [
+        Choose((image(seed),), [Label(f"{word} {number}") for number in range(count)], readout=readout)
+        for seed, (word, count) in enumerate([("red", 3), ("pale blue", 9), ("a", 2)])
+    ]
+    evolve(backend, load=lambda: family).answer(questions)
+    dry.answer(questions)
+    for counted_in in ("tokens", "pairs", "read", "unfinished", "unfinished_pairs", "encoded"):
+        assert getattr(dry.work, counted_in) == getattr(work, counted_in), counted_in

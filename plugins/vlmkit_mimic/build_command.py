@@ -39,7 +39,7 @@ REASONS_SHOWN = 12
     "--total",
     "totals",
     type=Numbers(any=ANY),
-    default="4",
+    default="2,3,4",
     show_default=True,
     help="Counting: instances in all images together (balanced), or any: what the pictures show (unbalanced).",
 )

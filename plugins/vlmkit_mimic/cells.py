@@ -116,7 +116,7 @@ class Sweeps:
     spread: tuple[int, ...] = field(default=(), converter=as_tuple)
     distractors: tuple[int, ...] = field(default=(), converter=as_tuple)
     classes: tuple[int, ...] = field(default=(), converter=as_tuple)
-    totals: tuple[int, ...] = field(default=(4,), converter=as_tuple)
+    totals: tuple[int, ...] = field(default=(2, 3, 4), converter=as_tuple)
 
     def cells(self) -> Iterator[Cell]:
         """Yield every cell once, those that cannot be included."""

@@ -11,6 +11,7 @@ import click
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "build": "vlmkit_mimic.build_command:build",
+        "eval": "vlmkit_mimic.eval_command:evaluate",
     }
 )
 """Where each sub-command is, as ``"package.module:attribute"``."""

@@ -64,8 +64,8 @@ class Family(Protocol):
         ...
 
     @property
-    def layers(self) -> Sequence[Any]:
-        """The decoder layers of the language model."""
+    def vocabulary(self) -> int:
+        """How many logits a position has."""
         ...
 
     @property

@@ -45,6 +45,11 @@ class HuggingFaceFamily(ChatModel):
         return int(self.model.config.image_token_id)
 
     @cached_property
+    def vocabulary(self) -> int:
+        """How many logits a position has."""
+        return int(self.model.config.get_text_config().vocab_size)
+
+    @cached_property
     def kv_bytes(self) -> int:
         """Bytes that the keys and values of one token take, all layers together."""
         config = self.model.config.get_text_config()

@@ -97,13 +97,9 @@ def _edge_log_probs(family: Family, hidden: torch.Tensor, edges: Sequence[tuple[
     tokens = torch.tensor([token for _, token in edges], device=hidden.device)
     rows, row_of = torch.unique(positions, return_inverse=True)
     values = torch.empty(len(edges), device=hidden.device)
-    step = max(1, LOGIT_BYTES // (4 * _vocabulary(family, hidden)))
+    step = max(1, LOGIT_BYTES // (4 * family.vocabulary))
     for start in range(0, len(rows), step):
         log_probs = family.logits(hidden[rows[start : start + step]]).float().log_softmax(-1)
         here = (row_of >= start) & (row_of < start + step)
         values[here] = log_probs[row_of[here] - start, tokens[here]]
     return [float(value) for value in values.tolist()]
-
-
-def _vocabulary(family: Family, hidden: torch.Tensor) -> int:
-    return int(family.logits(hidden[:1]).shape[-1])

@@ -1,0 +1,251 @@
+"""``vlmkit mimic eval``: figures for models, runs, or anyone's answers, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vlmkit import Pipeline
+from vlmkit.cli.main import INTERRUPTED, session
+from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, SEED, Budget, BudgetType, config_option
+from vlmkit.cli.output import console, error, note, print_json, warning
+from vlmkit.registry import Spec
+from vlmkit.runs.convert import to_json
+from vlmkit_mimic.answers import Answers, of_predictions, of_run
+from vlmkit_mimic.benchmark import Benchmark
+from vlmkit_mimic.dataset import Mimic
+from vlmkit_mimic.figures import FACTORS, Report
+from vlmkit_mimic.model_run import ModelRuns
+from vlmkit_mimic.reading import Vocabulary
+from vlmkit_mimic.scorers import SCORERS
+
+_DEFAULT_FACTORS = FACTORS[:5]
+
+
+@click.command("eval")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.jsonl")
+@config_option("VLMKIT_MIMIC_EVAL_*")
+@MODEL
+@click.option("--strategy", "strategies", multiple=True, help="What to ask; may be repeated.  [default: flat]")
+@click.option(
+    "--run", "runs", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="Judge this run, too."
+)
+@click.option(
+    "--predictions",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.jsonl",
+    help="Judge these answers, too: id and answer.",
+)
+@click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Pictures elsewhere than FILE says.")
+@click.option(
+    "--scorer", "scorers", type=click.Choice([*SCORERS]), multiple=True, help="May be repeated.  [default: strict]"
+)
+@click.option(
+    "--by",
+    "factors",
+    type=click.Choice(FACTORS),
+    multiple=True,
+    help=f"A table for this factor; may be repeated.  [default: {', '.join(_DEFAULT_FACTORS)}]",
+)
+@click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Draw a plot for each factor.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where runs are kept.  [default: runs/mimic-NAME]"
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask the first N items only.")
+@SEED
+@LOADING
+@IN_FLIGHT
+@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@click.option("--json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    /,
+    *,
+    file: Path,
+    strategies: tuple[str, ...],
+    runs: tuple[Path, ...],
+    predictions: tuple[Path, ...],
+    scorers: tuple[str, ...],
+    factors: tuple[str, ...],
+    plots: Path | None,
+    json: bool,
+    **asking: Any,
+) -> None:
+    """Judge answers to the questions of FILE, which vlmkit mimic build has made.
+
+    A model is asked them with each --strategy: a run, which the same command continues. --run judges what vlmkit run
+    mimic:file=FILE wrote, --predictions anyone's answers; with one of these a model is only asked where --strategy is
+    given.
+    """
+    if plots is not None:
+        from vlmkit_mimic.plots import check_plots
+
+        check_plots(plots)
+    benchmark = Benchmark.read(file)
+    answered = [
+        *(of_run(directory, benchmark) for directory in runs),
+        *(of_predictions(path, benchmark) for path in predictions),
+    ]
+    results = []
+    for strategy in strategies or (() if answered else ("flat",)):
+        results.append(_ask(context, file, strategy, **asking))
+        answered.append(of_run(Path(results[-1]["directory"]), benchmark, name=strategy))
+        if results[-1]["status"] == "cancelled":
+            break
+    named = _distinct([answers.name for answers in answered])
+    reports = dict(_reports(benchmark, answered, named, scorers or ("strict",), factors or _DEFAULT_FACTORS))
+    _warn_of_gaps(answered, named)
+    drawn = []
+    if plots is not None:
+        from vlmkit_mimic.plots import plot_factors
+
+        drawn = list(plot_factors(reports, file.stem, plots))
+    if json:
+        print_json(_plain(benchmark, answered, named, reports))
+    else:
+        _show(reports)
+        for path in drawn:
+            note(f"drawn: {path}")
+    _exit(context, results, asking["max_failures"])
+
+
+def _ask(
+    context: click.Context,
+    file: Path,
+    strategy: str,
+    *,
+    model: str,
+    images: Path | None,
+    output: Path | None,
+    limit: int | None,
+    seed: int,
+    device: str | None,
+    dtype: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+    in_flight: int,
+    max_failures: Budget,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Put the questions to a model; return the results of the run."""
+    from vlmkit.cli.progress import RunProgress
+
+    plugins = session(context).plugins
+    given = {"file": str(file)} | ({} if images is None else {"images": str(images)})
+    asked = ModelRuns(
+        dataset=Mimic(file, images),
+        spec=Spec("mimic", given),
+        output=output or Path("runs") / f"mimic-{file.stem}",
+        plugins=plugins,
+        config={name: _text(value) for name, value in context.params.items()} | {"strategy": strategy},
+        limit=limit,
+        allowed=max_failures,
+        say=(lambda message: None) if quiet else note,
+        warn=warning,
+        watch=partial(RunProgress, quiet=quiet),
+    )
+    with Pipeline(
+        model,
+        strategy,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        revision=revision,
+        in_flight=in_flight,
+        plugins=plugins,
+    ) as pipeline:
+        return asked.execute(pipeline, strategy)
+
+
+def _reports(
+    benchmark: Benchmark,
+    answered: Sequence[Answers],
+    names: Sequence[str],
+    scorers: Sequence[str],
+    factors: Sequence[str],
+) -> Iterator[tuple[str, Report]]:
+    vocabulary = Vocabulary(benchmark.header.classes)
+    for answers, name in zip(answered, names, strict=True):
+        for scorer in dict.fromkeys(scorers):
+            scored = [
+                (item, score)
+                for item in benchmark.items
+                if item.id in answers.replies
+                and (score := SCORERS[scorer](item, answers.replies[item.id], vocabulary)) is not None
+            ]
+            yield f"{name} ({scorer})" if len(scorers) > 1 else name, Report.of(scored, dict.fromkeys(factors))
+
+
+def _show(reports: Mapping[str, Report]) -> None:
+    from vlmkit_mimic.tables import factor_table, totals_table
+
+    screen = console()
+    screen.print(totals_table(reports))
+    for factor in next(iter(reports.values())).factors:
+        made = factor_table(factor, reports)
+        if made is not None:
+            screen.print(made)
+
+
+def _warn_of_gaps(answered: Sequence[Answers], names: Sequence[str]) -> None:
+    for answers, name in zip(answered, names, strict=True):
+        for ids, what in ((answers.missing, "items without an answer"), (answers.unknown, "answers to unknown ids")):
+            if ids:
+                warning(f"{name}: {len(ids):,} {what}, left out; the first: {ids[0]}")
+
+
+def _plain(
+    benchmark: Benchmark, answered: Sequence[Answers], names: Sequence[str], reports: Mapping[str, Report]
+) -> dict[str, Any]:
+    return {
+        "benchmark": str(benchmark.path),
+        "digest": benchmark.header.digest,
+        "items": len(benchmark.items),
+        "answers": {
+            name: {"answered": len(one.replies), "missing": list(one.missing), "unknown": list(one.unknown)}
+            for one, name in zip(answered, names, strict=True)
+        },
+        "figures": {name: to_json(report) for name, report in reports.items()},
+    }
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, those that are taken with a number behind."""
+    made: dict[str, None] = {}
+    for name in names:
+        number, free = 1, name
+        while free in made:
+            number += 1
+            free = f"{name} {number}"
+        made[free] = None
+    return list(made)
+
+
+def _exit(context: click.Context, results: Sequence[Mapping[str, Any]], allowed: Budget) -> None:
+    """End with the exit code that the runs' states call for."""
+    for result in results:
+        if result["status"] == "cancelled":
+            note("interrupted; the same command goes on from here")
+            context.exit(INTERRUPTED)
+    for result in results:
+        if result["status"] == "failed":
+            n = result["n"]
+            error(
+                f"{n['failed']:,} of {n['total']:,} items failed, more than --max-failures {allowed} allows; see the "
+                f"errors in {result['directory']}/predictions.jsonl; the same command tries them again"
+            )
+            context.exit(1)
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_text(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
