@@ -18,6 +18,7 @@ from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.huggingface import HuggingFaceFamily, open_families, open_family
 from vlmkit.tokentree.layout import KV, Layout, Sight
+from vlmkit.tokentree.weights import Observer, Weights
 
 __all__ = [
     "ATTENTION",
@@ -28,9 +29,11 @@ __all__ = [
     "HuggingFaceFamily",
     "Layout",
     "Limits",
+    "Observer",
     "Picture",
     "Sight",
     "TokenTreeBackend",
+    "Weights",
     "open_families",
     "open_family",
     "register_attention",

@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from vlmkit.tokentree.layout import Layout, Reach
+from vlmkit.tokentree.weights import weigh
 
 ATTENTION = "vlmkit_tree"
 """Name under which the attention function is registered with transformers."""
@@ -64,6 +65,8 @@ def tree_attention(
     attended = []
     buckets, order = layout.at(layer)
     for bucket in buckets:
+        if layout.observer is not None:
+            weigh(layer, query, keys, bucket, reach, scaling, layout.observer)
         bias = bucket.bias(reach, query.dtype)
         out = _attend(
             _rows(query, bucket.queries),

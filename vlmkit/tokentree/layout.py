@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from attrs import Factory, define, evolve, field, frozen
 
 from vlmkit.types.tuples import as_tuple
+
+if TYPE_CHECKING:
+    from vlmkit.tokentree.weights import Observer
 
 
 @frozen(eq=False)
@@ -167,6 +171,7 @@ class Layout:
         captured: For every layer the pair of keys and values, each [T, H, D].
         ahead_everywhere: Whether images that see ahead do so in every layer, or in those with a window alone.
         isolated: All rows once more, for each layer in which images of some do not see each other.
+        observer: Told all attention weights, at the price of computing them; None for nobody.
     """
 
     tokens: int
@@ -177,6 +182,7 @@ class Layout:
     captured: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(factory=dict)
     ahead_everywhere: bool = True
     isolated: Mapping[int, Sequence[Bucket]] = field(factory=dict)
+    observer: Observer | None = None
     _orders: dict[int, torch.Tensor] = field(factory=dict, init=False)
 
     def at(self, layer: int) -> tuple[Sequence[Bucket], torch.Tensor]:
