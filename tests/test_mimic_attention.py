@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
 import torch
 
@@ -92,3 +95,26 @@ def test_words_behind_the_images_change_nothing():
 def test_cross_attention_has_no_profile():
     with pytest.raises(ModelError, match="no part of its sequence"):
         attention_profile(backend_of("mllama"), [(QUERY.images, "")])
+
+
+def test_the_command_shows_every_layer(vlmkit_here, tmp_path):
+    asked = ["mimic", "attention", "glyphs:images=7,labels=5", "--group", "3", "--limit", "5"]
+    table = vlmkit_here(*asked, "--plot", "shares.png")
+    assert (tmp_path / "shares.png").read_bytes().startswith(b"\x89PNG")
+    assert "2 prompts of 3 images" in table.stderr
+    found = json.loads(vlmkit_here(*asked, "--json").stdout)
+    assert (found["prompts"], found["images"], [one["layer"] for one in found["layers"]]) == (2, [3, 3], [0, 1, 2, 3])
+    for one in found["layers"]:
+        assert one["inter"] + one["intra"] == pytest.approx(1)
+        assert f"{one['inter']:.1%}" in table.stdout
+
+
+def test_what_cannot_be_measured_is_said_in_one_line(vlmkit_here, monkeypatch):
+    data = "glyphs:images=3,labels=5"
+    alone = vlmkit_here("mimic", "attention", data)
+    assert alone.returncode == 2 and "no example has two images" in alone.stderr
+    other = vlmkit_here("mimic", "attention", data, "--group", "3", "--model", "scripted")
+    assert other.returncode == 2 and "cannot be seen" in other.stderr
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    bare = vlmkit_here("mimic", "attention", data, "--plot", "x.png")
+    assert bare.returncode == 2 and "pip install 'vlmkit[plot]'" in bare.stderr
