@@ -10,7 +10,6 @@ one FlexAttention call over trunk and all rows, compiled; on CUDA alone.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
 import click
@@ -19,7 +18,7 @@ from attrs import frozen
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
-from vlmkit.bench.watch import wait
+from vlmkit.bench.machine import Machine
 from vlmkit.tokentree.attention import attend_by_products
 
 _aten = torch.ops.aten
@@ -112,19 +111,6 @@ def _with_log_sum(
     return out, log_sum[..., : query.shape[2]]
 
 
-def milliseconds(work: Callable[[], torch.Tensor], device: torch.device, times: int) -> float:
-    """Return the median time of ``work``, after one call for warm-up."""
-    work()
-    taken = []
-    for _ in range(times):
-        wait(device)
-        started = time.perf_counter()
-        work()
-        wait(device)
-        taken.append(time.perf_counter() - started)
-    return 1000 * statistics.median(taken)
-
-
 @click.command()
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--rows", default=50, show_default=True)
@@ -143,7 +129,7 @@ def main(
     place = torch.device(device)
     click.echo(f"{rows} rows of {width} tokens over a trunk of {depth}, {heads} heads of {size}: milliseconds a call")
     for dtype in (torch.float32, torch.bfloat16):
-        make = torch.Generator().manual_seed(0)
+        machine, make = Machine(place, dtype), torch.Generator().manual_seed(0)
         drawn = [
             torch.randn(shape, generator=make).to(place, dtype)
             for shape in [(rows, heads, width, size)]
@@ -157,7 +143,7 @@ def main(
             ways["flex"] = case.flex()
         for name, way in ways.items():
             off = (way().double() - exact).abs().max().item()
-            taken = milliseconds(way, place, times)
+            taken = 1000 * statistics.median(machine.seconds(way) for _ in range(times))
             click.echo(f"{str(dtype).removeprefix('torch.'):10} {name:9}{taken:8.1f}   off by {off:.1e}")
 
 

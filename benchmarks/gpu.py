@@ -23,7 +23,7 @@ import torch
 from attrs import frozen
 
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.testing.located import located
+from vlmkit.testing.located import resolved
 from vlmkit.testing.models import SIZES
 from vlmkit.testing.parity_page import setting
 from vlmkit_glyphs.names import LEAVES
@@ -177,7 +177,7 @@ def main(device: str, size: str | None, quick: bool, names: Sequence[str], outpu
             raise click.UsageError(f"no part {', '.join(sorted(unknown))}; there are {', '.join(known)}")
         click.echo(f"drawing {size}", err=True)
         # "and" stands between the leaves of a picture with two.
-        located(
+        resolved(
             f"random:{size}", Builder(PluginHost.load().registry), Path(folder), words=[*LEAVES, "and"], device=device
         )
         torch.cuda.empty_cache()  # does nothing where there is no CUDA
