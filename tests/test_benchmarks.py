@@ -106,6 +106,15 @@ def test_ways_to_predict_paths():
     assert len(table) == 2 + 6 + 2
 
 
+@pytest.mark.slow
+def test_a_lora_is_measured_by_hca():
+    sizes = ("--base-steps", "60", "--images", "40", "--test-images", "20", "--steps", "30")
+    table = run("lora_hierarchy.py", *sizes).splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:4]] == ["before", "after"]
+    por = [float(line.split("|")[5].partition("%")[0]) for line in table[2:4]]
+    assert por[1] > por[0]  # thirty steps teach the words, if not the paths
+
+
 def test_question_bank():
     figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
     assert figures["questions"] == 600

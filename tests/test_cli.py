@@ -246,7 +246,7 @@ def test_a_command_alone_shows_its_help_and_an_unknown_one_what_is_near(vlmkit_h
         result = vlmkit_here(*command)
         assert result.returncode == 2
         assert result.stderr.startswith("Usage: vlmkit") and listed in result.stderr
-    assert "unknown command 'rnu'; did you mean run?" in one_line(vlmkit_here("rnu"))
+    assert "unknown command 'rnu'; did you mean run" in one_line(vlmkit_here("rnu"))
 
 
 @pytest.mark.parametrize(("redirect", "code", "told"), [(">/dev/full", 2, "no space is left"), (">&-", 0, "")])

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "eval": "vlmkit_hierarchy.eval_command:evaluate",
         "probe": "vlmkit_hierarchy.probes.probe_command:probe",
         "bottleneck": "vlmkit_hierarchy.probes.bottleneck_command:bottleneck",
+        "sft-data": "vlmkit_hierarchy.sft_command:sft_data",
     }
 )
 """Where each sub-command is, as ``"package.module:attribute"``."""

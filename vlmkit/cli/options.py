@@ -131,6 +131,9 @@ LOADING = _in_order(
     click.option("--dtype", help="Precision of the weights: float32, bfloat16, float16."),
     click.option("--revision", help="Branch, tag or commit of a model on the hub."),
     click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run."),
+    click.option(
+        "--lora", type=click.Path(path_type=Path), metavar="DIR", help="LoRA to merge into a local model's weights."
+    ),
 )
 
 IN_FLIGHT = click.option(

@@ -57,7 +57,7 @@ class Asked:
         limit: ``--limit``.
         seed: ``--seed``.
         in_flight: ``--in-flight``.
-        load: How the model would be loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``.
+        load: How the model would be loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
         sample: Most examples that strategies are driven on.
         tokens_per_second: A known rate.
         measure: Whether to load the model and time it.
@@ -110,6 +110,7 @@ def plan(
     dtype: str | None,
     revision: str | None,
     trust_remote_code: bool,
+    lora: Path | None,
     json: bool,
     **more: Any,
 ) -> None:
@@ -118,7 +119,13 @@ def plan(
     The strategies run on real examples, with answers that no model gave; the model's tokenizer and configuration tell
     the rest. A server or the scripted model gives queries and rounds alone.
     """
-    load = {"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code}
+    load = {
+        "device": device,
+        "dtype": dtype,
+        "revision": revision,
+        "trust_remote_code": trust_remote_code,
+        "lora": lora,
+    }
     asked = Asked(strategies=strategy or ("dci",), load=load, **more)
     if asked.measure and asked.tokens_per_second is not None:
         raise click.UsageError("--measure and --tokens-per-second exclude each other; give one of them")

@@ -54,6 +54,7 @@ def run(
     dtype: str | None,
     revision: str | None,
     trust_remote_code: bool,
+    lora: Path | None,
     in_flight: int,
     log_samples: bool,
     max_failures: Budget,
@@ -71,7 +72,13 @@ def run(
     if dry_run:
         from vlmkit.cli.plan import Asked, show_plan
 
-        load = {"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code}
+        load = {
+            "device": device,
+            "dtype": dtype,
+            "revision": revision,
+            "trust_remote_code": trust_remote_code,
+            "lora": lora,
+        }
         asked = Asked(
             data=data,
             model=model,
@@ -109,6 +116,7 @@ def run(
         dtype=dtype,
         trust_remote_code=trust_remote_code,
         revision=revision,
+        lora=lora,
         in_flight=in_flight,
         keep_exchanges=log_samples,
         plugins=plugins,

@@ -22,6 +22,7 @@ def build_backend(
     dtype: str | None = None,
     trust_remote_code: bool = False,
     revision: str | None = None,
+    lora: str | Path | None = None,
     weights: bool = True,
 ) -> Backend:
     """Build the backend that ``model`` names; loads no weights.
@@ -33,6 +34,7 @@ def build_backend(
         dtype: Precision of the weights.
         trust_remote_code: Whether the checkpoint's own code may run.
         revision: Branch, tag or commit on the hub.
+        lora: Directory of a LoRA that is merged into the weights.
         weights: Whether a checkpoint directory must hold weights.
 
     Raises:
@@ -40,10 +42,21 @@ def build_backend(
         SpecError: The adapter's options do not fit, or it does not take one that was given here.
     """
     registry = builder.registry
-    common = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code, "revision": revision}
+    common = {
+        "device": device,
+        "dtype": dtype,
+        "trust_remote_code": trust_remote_code,
+        "revision": revision,
+        "lora": None if lora is None else str(lora),
+    }
     adapters = {entry.name: entry for entry in registry.entries("adapter")}
     name = model.partition(":")[0]
     if name in adapters:
+        if lora is not None and adapters[name].branching == "server":
+            raise ModelError(
+                f"adapter {name} asks a server, whose weights no LoRA can be merged into here",
+                hint="let the server load the LoRA, and ask for it by its name there",
+            )
         backend: Backend = builder.entry(adapters[name], Spec.parse(model), **common)
         return backend
     directory = Path(model).expanduser()

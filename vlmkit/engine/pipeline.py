@@ -44,6 +44,7 @@ class Pipeline:
         dtype: Precision of the weights.
         trust_remote_code: Whether the checkpoint's own code may run.
         revision: Branch, tag or commit on the hub.
+        lora: Directory of a LoRA that is merged into the weights.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
         plugins: Where names are looked up; by default all installed plugins.
@@ -63,6 +64,7 @@ class Pipeline:
         dtype: str | None = None,
         trust_remote_code: bool = False,
         revision: str | None = None,
+        lora: str | Path | None = None,
         in_flight: int = 32,
         keep_exchanges: bool = False,
         plugins: PluginHost | None = None,
@@ -74,7 +76,13 @@ class Pipeline:
         self._owns_backend = isinstance(model, str | Path)
         self.backend: Backend = (
             build_backend(
-                str(model), builder, device=device, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision
+                str(model),
+                builder,
+                device=device,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+                revision=revision,
+                lora=lora,
             )
             if isinstance(model, str | Path)
             else model

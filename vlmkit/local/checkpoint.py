@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from vlmkit.contracts import Backend
 from vlmkit.errors import ModelError
 from vlmkit.local.allocator import keep_freed_memory
+from vlmkit.local.lora import Lora
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """The precisions that a model can be loaded in."""
@@ -30,6 +31,7 @@ class Checkpoint:
         dtype: One of ``DTYPES``; None takes bfloat16 on CUDA and float32 on the CPU.
         revision: Hub revision.
         trust_remote_code: Whether code in the checkpoint may run.
+        lora: Directory of a LoRA that is merged into the weights.
         weights: Whether its weights are loaded; else the model has their shapes and nothing in them.
     """
 
@@ -38,6 +40,7 @@ class Checkpoint:
     dtype: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False
+    lora: str | None = None
     weights: bool = True
 
     def __attrs_post_init__(self) -> None:
@@ -51,6 +54,17 @@ class Checkpoint:
             raise ModelError(f"unknown device {self.device!r}", hint="use cpu, cuda or cuda:N")
         if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
             raise ModelError(f"device {wanted} was asked for, but there is none", hint="use --device cpu")
+        self._lora()
+
+    def _lora(self) -> Lora | None:
+        if self.lora is None:
+            return None
+        return Lora.open(Path(self.lora).expanduser(), base=self.model, base_weights=self._digest)
+
+    @property
+    def _digest(self) -> str | None:
+        directory = Path(self.model)
+        return weights_digest(directory) if directory.is_dir() else None
 
     @property
     def torch_device(self) -> torch.device:
@@ -65,15 +79,17 @@ class Checkpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a manifest says of the checkpoint: name, revision, weights, precision, device."""
+        """What a manifest says of the checkpoint: name, revision, weights, precision, device, LoRA."""
         directory = Path(self.model)
         device = self.torch_device
+        lora = self._lora()
         return {
             "model": directory.name if directory.is_dir() else self.model,
             "revision": self.revision,
-            "weights": weights_digest(directory) if directory.is_dir() else None,
+            "weights": self._digest,
             "dtype": str(self.torch_dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+            **({} if lora is None else {"lora": lora.identity}),
         }
 
     @property
@@ -135,7 +151,9 @@ class Checkpoint:
         return found
 
     def load_model(self, attention: str | None = None) -> torch.nn.Module:
-        """Load the weights, from safetensors only; a checkpoint without weights makes a model on the meta device.
+        """Load the weights, from safetensors only, and merge the LoRA into them.
+
+        A checkpoint without weights makes a model on the meta device.
 
         Args:
             attention: Name of the language model's attention function, registered with transformers; None for the
@@ -176,7 +194,8 @@ class Checkpoint:
                 f"model {self.model} lacks weights: {missing[0]} and {len(missing) - 1:,} more",
                 hint="download it again",
             )
-        return model.eval()
+        lora = self._lora()
+        return (model if lora is None else lora.merged(model, self.model)).eval()
 
     def _empty_model(self) -> torch.nn.Module:
         from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
@@ -236,6 +255,7 @@ def opener(make: Callable[[Checkpoint], B]) -> Callable[..., B]:
         dtype: str | None = None,
         revision: str | None = None,
         trust_remote_code: bool = False,
+        lora: str | None = None,
     ) -> B:
         """Return a backend; weights load at the first query.
 
@@ -245,11 +265,12 @@ def opener(make: Callable[[Checkpoint], B]) -> Callable[..., B]:
             dtype: ``float32``, ``bfloat16`` or ``float16``; by default bfloat16 on CUDA, float32 on the CPU.
             revision: Hub revision.
             trust_remote_code: Whether code in the checkpoint may run.
+            lora: Directory of a LoRA that is merged into the weights.
 
         Raises:
-            ModelError: Device or dtype cannot be had.
+            ModelError: Device or dtype cannot be had, or the LoRA is not there.
         """
-        return make(Checkpoint(model, device, dtype, revision, trust_remote_code))
+        return make(Checkpoint(model, device, dtype, revision, trust_remote_code, lora))
 
     return opened
 
