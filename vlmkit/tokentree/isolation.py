@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from attrs import evolve, field, frozen
 
-from vlmkit.local.masking import TEXT
+from vlmkit.errors import ModelError, SpecError
+from vlmkit.local.masking import TEXT, image_of
+from vlmkit.tokentree.family import Family, Picture
 from vlmkit.tokentree.layout import Bucket
+from vlmkit.types import Intervention, Mask
 from vlmkit.types.tuples import as_tuple
 
 if TYPE_CHECKING:
@@ -36,6 +39,38 @@ class Isolation:
     def first(self, count: int) -> Isolation:
         """Return that of the first ``count`` tokens, those of the past included."""
         return evolve(self, images=self.images[:count])
+
+
+def isolation_of(
+    interventions: Sequence[Intervention], ids: Sequence[int], pictures: Sequence[Picture], family: Family
+) -> Isolation | None:
+    """Return where the images of a prompt do not see each other; None for nowhere.
+
+    Args:
+        interventions: What is changed inside the model.
+        ids: Token ids from the very start, placeholders expanded.
+        pictures: The images, prepared.
+        family: The model.
+
+    Raises:
+        SpecError: There are two masks, or a layer is not there.
+        ModelError: The model's images are no part of its sequence.
+    """
+    masks = [change for change in interventions if isinstance(change, Mask)]
+    if not masks or not pictures:
+        return None
+    if len(masks) > 1:
+        raise SpecError("a query has two masks", hint="use masked once")
+    if any(picture.state_bytes for picture in pictures):
+        raise ModelError(
+            "the model's images are no part of its sequence, so there is nothing that a mask could hide from them",
+            hint="leave masked out",
+        )
+    layers = masks[0].chosen(len(family.layers))
+    if not layers:
+        return None
+    images = image_of(ids, family.image_token, [picture.tokens for picture in pictures])
+    return Isolation(layers, masks[0].text, images)
 
 
 @frozen(eq=False)

@@ -8,18 +8,17 @@ from functools import cached_property
 import torch
 from attrs import define, evolve, frozen
 
-from vlmkit.errors import ModelError, SpecError
+from vlmkit.errors import ModelError
 from vlmkit.local.bill import Bill
 from vlmkit.local.candidates import common_prefix
-from vlmkit.local.masking import image_of
 from vlmkit.local.memory import Memory
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family, Features, Picture
-from vlmkit.tokentree.isolation import Isolation
+from vlmkit.tokentree.isolation import isolation_of
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.pictures import PIXELS, Pictures
-from vlmkit.types import Image, Intervention, Mask, Tokens, Usage
+from vlmkit.types import Image, Intervention, Tokens, Usage
 
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
@@ -169,13 +168,13 @@ class Trunks:
                 shown = [features[picture.digest] for picture in want.pictures]
                 place = self.family.positions(want.opening, want.pictures)
                 sights = self.family.sights(want.opening, shown)
+                isolation = isolation_of(want.interventions, want.opening, want.pictures, self.family)
             else:
-                known, shown = trunks[index], []
+                known, shown, isolation = trunks[index], [], None
                 place = _text_positions(known, len(want.opening))
                 sights = known.sees * len(want.opening)
             done = len(known.tokens)
             row = self._row(want.payer, want.opening[done:], place[:, done:], known)
-            isolation = self._isolation(want) if index in fresh else None
             rows.append(evolve(row, features=shown, sights=sights[done:], isolation=isolation))
             bill.add(want.payer, Usage(tokens=Tokens(trunk=len(row))))
             trunks[index] = Trunk(
@@ -239,25 +238,6 @@ class Trunks:
             root = Trunk(tokens, place, tuple(self.executor.prefill([self._row(want.payer, tokens, place)], bill)))
             self.memory.put(tokens, root)
         return root
-
-    def _isolation(self, want: Wanted) -> Isolation | None:
-        """Return where the images of an opening do not see each other."""
-        masks = [change for change in want.interventions if isinstance(change, Mask)]
-        if not masks or not want.images:
-            return None
-        if len(masks) > 1:
-            raise SpecError("a query has two masks", hint="use masked once")
-        if any(picture.state_bytes for picture in want.pictures):
-            raise ModelError(
-                "the model's images are no part of its sequence, so there is nothing that a mask could hide from them",
-                hint="leave masked out",
-            )
-        (mask,) = masks
-        layers = mask.chosen(len(self.family.layers))
-        if not layers:
-            return None
-        counts = [picture.tokens for picture in want.pictures]
-        return Isolation(layers, mask.text, image_of(want.opening, self.family.image_token, counts))
 
     def _row(self, owner: int, tokens: Sequence[int], positions: torch.Tensor, known: Trunk | None = None) -> Row:
         """Return a row without branches that goes on from what is known."""
