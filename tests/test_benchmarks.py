@@ -119,3 +119,12 @@ def test_question_bank():
     figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
     assert figures["questions"] == 600
     assert figures["processor_seconds"] >= 0
+
+
+def test_reducers_leave_fewer_tokens():
+    ways = ("--way", "flat", "--way", "pooled:factor=4+flat", "--way", "fastv:keep=0.5,layer=1+flat")
+    figures = json.loads(run("reducers.py", "--model", "tiny", "--images", "2", "--examples", "1", *ways, "--json"))
+    whole, pooled, pruned = figures["ways"].values()
+    assert pooled["tokens"] < pruned["tokens"] < whole["tokens"]
+    assert pooled["flops"] < whole["flops"] < pruned["flops"]
+    assert whole["seconds"] > 0

@@ -62,10 +62,6 @@ def test_every_query_of_every_round_is_changed():
     assert rounds > 1 and end.value.value.label in task.labels.names
 
 
-def test_wrappers_keep_the_contract():
-    check_strategy(Blurred(BUILDER.strategy("vote:permutations=2+dci:group_size=4")), free_questions=True)
-
-
 def test_a_change_that_is_not_required_breaks_the_contract():
     with pytest.raises(ContractError, match=r"requires must cover its interventions, but .*REDUCE.* is missing"):
         check_strategy(Secret())

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmkit import Choose, Generate, Mask
+from vlmkit import Choose, Generate, Image, Mask
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError, SpecError
 from vlmkit.local.masking import IMAGE_OF, TEXT, decoder_layers, image_of, masked, visual_counts
@@ -290,3 +291,28 @@ def test_images_that_touch_are_told_apart_by_their_size_alone():
     assert visual_counts([1, 7, 7, 7, 7, 1, 7, 7], 7, 3) == [2, 2, 2]
     with pytest.raises(ModelError, match="do not tell"):
         visual_counts([1, 7, 7, 7, 7, 1, 7], 7, 3)
+
+
+@pytest.mark.parametrize("reducer", ["pooled:factor=2", "fastv:keep=0.5,layer=2", "visionzip"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "internvl"])
+def test_images_with_fewer_tokens_do_not_see_each_other_either(name, reducer):
+    """What a trunk keeps of the second image does not depend on the first one; all text behind the first does."""
+    change = BUILDER.strategy(reducer).intervention
+    rng = np.random.default_rng(0)
+    one, other, second = (Image(PIL.Image.fromarray(rng.integers(0, 255, (96, 96, 3), np.uint8))) for _ in range(3))
+    backend, keys = backend_of(name), []
+    for first in (one, other):
+        query = evolve(QUERY, images=[first, second], interventions=[change, Mask("all", text=False)])
+        backend.answer([query])
+        trunk = backend._trunks.memory.get((first.digest, second.digest, *query.interventions))
+        keys.append(torch.cat([piece.keys[1] for piece in trunk.pieces]))
+        tokens = trunk.tokens
+    same = (keys[0] == keys[1]).flatten(1).all(1).tolist()
+    image = backend.load().image_token
+    before = tokens.index(image)
+    behind = next(place for place, token in enumerate(reversed(tokens)) if token == image)
+    left = len(same) - before - behind
+    assert same[:before] == [True] * before
+    assert same[-behind:] == [False] * behind
+    assert 0 < sum(same) - before < left
+    assert same[-behind - (sum(same) - before) : -behind] == [True] * (sum(same) - before)

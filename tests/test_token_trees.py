@@ -101,7 +101,7 @@ def test_memory_of_trunks_counts_visual_states(mllama, room, kept):
         (ballot,) = backend.answer([query])
         text.append(ballot.usage.tokens.trunk * family.kv_bytes)
         (features,) = family.encode([family.picture(query.images[0], True)])
-        states.append(features.states[0].nbytes)
+        states.append(family.sights([family.image_token], [features])[0].states[0].nbytes)
     tight = backend_of(mllama)
     tight.limits = Limits(trunk_bytes=round(sum(text) + sum(states) - (0 if kept else states[1])))
     tight.answer([one])

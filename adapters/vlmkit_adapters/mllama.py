@@ -53,23 +53,15 @@ class MllamaFamily(HuggingFaceFamily):
 
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Picture]) -> Sequence[Features]:
-        """Run the vision tower, and make the keys and values of two pieces: an image's own tiles, and its padding."""
+        """Run the vision tower; the states are in two pieces, those of an image's own tiles and of its padding."""
         core = self.model.model
         inputs = {name: torch.cat([picture.inputs[name] for picture in pictures]).to(self.device) for name in _INPUTS}
         states = core.multi_modal_projector(core.vision_model(**inputs).last_hidden_state).flatten(1, 3)
-        made = {layer: _keys_and_values(module, states) for layer, module in self._crossings.items()}
         placed = states.new_empty(0, states.shape[-1])
         features = []
         for index, tiles in enumerate(inputs["aspect_ratio_mask"].flatten(1).sum(1).tolist()):
             own = tiles * core.vision_model.num_patches
-            pieces = [
-                KV(
-                    {layer: keys[index, part].clone() for layer, (keys, _) in made.items()},
-                    {layer: values[index, part].clone() for layer, (_, values) in made.items()},
-                )
-                for part in (slice(own), slice(own, None))
-            ]
-            features.append(Features(placed, states=pieces))
+            features.append(Features(placed, states=(states[index, :own].clone(), states[index, own:].clone())))
         return features
 
     def stages(
@@ -82,6 +74,7 @@ class MllamaFamily(HuggingFaceFamily):
         ]
         return [(one, self.model.model.multi_modal_projector(one)) for one in encoded]
 
+    @torch.inference_mode()
     def sights(self, ids: Sequence[int], features: Sequence[Features]) -> Sequence[Sight]:
         """Return what every token sees, by the processor's rules.
 
@@ -98,12 +91,13 @@ class MllamaFamily(HuggingFaceFamily):
         spans = get_cross_attention_token_mask(list(ids), self.image_token)
         # As if every image were one tile: its own tiles are one piece here.
         masks = convert_sparse_cross_attention_mask_to_dense([spans], [[1] * len(features)], 1, len(ids))
-        every = Sight([piece for one in features for piece in one.states], before_images=True)
+        made = [[self._keys_and_values(states) for states in one.states] for one in features]
+        every = Sight([piece for pieces in made for piece in pieces], before_images=True)
         known: dict[tuple[int, ...], Sight] = {(0,) * len(features): every}
         sights = []
         for mask in map(tuple, masks[0, :, :, 0].tolist()):
             if mask not in known:
-                known[mask] = Sight([one.states[0] for one, seen in zip(features, mask, strict=True) if seen])
+                known[mask] = Sight([pieces[0] for pieces, seen in zip(made, mask, strict=True) if seen])
             sights.append(known[mask])
         return sights
 
@@ -128,9 +122,11 @@ class MllamaFamily(HuggingFaceFamily):
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
 
-
-def _keys_and_values(module: Any, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Project visual states [B, S, hidden] to keys and values of a layer, each [B, S, H, D]."""
-    heads = (module.num_key_value_heads, module.head_dim)
-    keys = module.k_norm(module.k_proj(states).unflatten(-1, heads))
-    return keys, module.v_proj(states).unflatten(-1, heads)
+    def _keys_and_values(self, states: torch.Tensor) -> KV:
+        """Project visual states, [S, hidden], in every layer that sees them."""
+        keys, values = {}, {}
+        for layer, module in self._crossings.items():
+            heads = (module.num_key_value_heads, module.head_dim)
+            keys[layer] = module.k_norm(module.k_proj(states).unflatten(-1, heads))
+            values[layer] = module.v_proj(states).unflatten(-1, heads)
+        return KV(keys, values)

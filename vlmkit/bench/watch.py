@@ -29,7 +29,7 @@ class TimedWork(Work):
     def reset(self) -> None:
         """Forget everything."""
         self.seconds, self.tokens, self.pairs, self.read = 0.0, 0, 0, 0
-        self.unfinished, self.unfinished_pairs, self.seen, self.encoded = 0, 0, 0, []
+        self.unfinished, self.unfinished_pairs, self.seen, self.early, self.encoded = 0, 0, 0, [], []
 
 
 class Watched:
@@ -73,6 +73,8 @@ class Watched:
     def _timed(self) -> Iterator[None]:
         self._machine.wait()
         started = time.perf_counter()
-        yield
-        self._machine.wait()
-        self._work.seconds += time.perf_counter() - started
+        try:
+            yield
+        finally:
+            self._machine.wait()
+            self._work.seconds += time.perf_counter() - started

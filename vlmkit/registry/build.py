@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -123,7 +124,7 @@ class Builder:
     def _call(self, factory: Callable[..., Any], spec: Spec, *, what: str, given: Mapping[str, Any]) -> Any:
         parameters = inspect.signature(factory).parameters
         try:
-            hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+            hints = _hints(factory)
         except NameError as error:
             raise PluginError(
                 f"of {what} {spec.name}",
@@ -195,6 +196,15 @@ class Builder:
             except ValueError as error:
                 reason = error
         raise reason
+
+
+def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a factory's parameters; those that a class inherits speak of its base's module."""
+    if not inspect.isclass(factory):
+        return typing.get_type_hints(factory)
+    modules = [sys.modules[base.__module__] for base in reversed(factory.__mro__)]
+    names = {name: value for module in modules for name, value in vars(module).items()}
+    return typing.get_type_hints(factory.__init__, localns=names)
 
 
 def _one_of(text: str, known: typing.Iterable[Any]) -> Any:

@@ -18,6 +18,7 @@ from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.huggingface import HuggingFaceFamily, open_families, open_family
 from vlmkit.tokentree.layout import KV, Layout, Sight
+from vlmkit.tokentree.reduction import Visual
 from vlmkit.tokentree.weights import Observer, Weights
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Picture",
     "Sight",
     "TokenTreeBackend",
+    "Visual",
     "Weights",
     "open_families",
     "open_family",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from attrs import evolve
 from torch.nn.functional import scaled_dot_product_attention
 
 from vlmkit.tokentree.layout import Layout, Reach
+from vlmkit.tokentree.received import Watched, attention_received
 from vlmkit.tokentree.weights import weigh
 
 ATTENTION = "vlmkit_tree"
@@ -57,11 +59,14 @@ def tree_attention(
     query, key, value = (one[0].transpose(0, 1) for one in (query, key, value))
     if not len(key):
         return _cross_attention(layer, query, layout, scaling)[None], None
+    reach = Reach(sliding_window, chunk, ahead=layout.ahead_everywhere or sliding_window is not None)
+    if layout.watched == layer:
+        seen = evolve(layout, buckets=layout.at(layer)[0])
+        raise Watched(attention_received(query, key, seen, reach, scaling))
     if layout.capture:
         layout.captured[layer] = (key, value)
     keys = torch.cat([*(past.keys[layer] for past in layout.pasts), key]) if layout.pasts else key
     values = torch.cat([*(past.values[layer] for past in layout.pasts), value]) if layout.pasts else value
-    reach = Reach(sliding_window, chunk, ahead=layout.ahead_everywhere or sliding_window is not None)
     attended = []
     buckets, order = layout.at(layer)
     for bucket in buckets:

@@ -120,6 +120,15 @@ class _DryExecutor(Executor):
 
         self.budget.run([row.cost for row in rows], step)
 
+    def watch(self, rows: Sequence[Row], layer: int, bill: Bill) -> list[torch.Tensor]:
+        def step(which: range) -> None:
+            batch = rows[which.start : which.stop]
+            self.work.early += [(layer, len(row), sum(row.seen)) for row in batch]
+            bill.forward(row.owner for row in batch)
+
+        self.budget.run([row.cost for row in rows], step)
+        return [torch.zeros(len(row)) for row in rows]
+
 
 class _UnfilledLayout:
     def __init__(self, kv_bytes: int) -> None:

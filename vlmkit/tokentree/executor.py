@@ -12,6 +12,7 @@ from vlmkit.local.budget import Budget
 from vlmkit.tokentree.family import Family, Features
 from vlmkit.tokentree.layout import KV
 from vlmkit.tokentree.packing import MAX_SCORES, Packed, Row, pack
+from vlmkit.tokentree.received import Watched
 
 Consume = Callable[[range, Packed, torch.Tensor], None]
 """Takes the indices of the rows of one forward, how they lie in it, and hidden states [T, hidden].
@@ -48,6 +49,29 @@ class Executor:
             bill.forward(row.owner for row in batch)
 
         self.budget.run([row.cost for row in rows], step)
+
+    @torch.inference_mode()
+    def watch(self, rows: Sequence[Row], layer: int, bill: Bill) -> list[torch.Tensor]:
+        """Return how much attention every token gets in a layer, float32 [tokens] a row; all that follows is left out.
+
+        Args:
+            rows: Rows without branches and without a past.
+            layer: The layer, from 1 on.
+            bill: Each of the forwards counts as one.
+        """
+
+        def step(which: range) -> list[torch.Tensor]:
+            batch = rows[which.start : which.stop]
+            packed = pack(batch, self.family.device)
+            layout = evolve(packed.layout, watched=layer - 1)
+            try:
+                self.family.forward(packed.ids, packed.positions, packed.features, layout)
+            except Watched as seen:
+                bill.forward(row.owner for row in batch)
+                return [seen.attention[start:stop] for start, stop in packed.spans]
+            raise AssertionError(f"no attention in layer {layer}")
+
+        return [found for batch in self.budget.run([row.cost for row in rows], step) for found in batch]
 
     def prefill(self, rows: Sequence[Row], bill: Bill) -> list[KV]:
         """Run rows without branches, in as many steps as the budget takes, and return the keys and values of each."""
@@ -91,7 +115,7 @@ class Executor:
             features=_window(row.features, *visible),
             sights=row.sights[start:stop],
             reads=(),
-            isolation=None if row.isolation is None else row.isolation.first(seen + stop - start),
+            isolation=None if row.isolation is None else row.isolation.only(range(seen + stop - start)),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from attrs import field, frozen
 
-from vlmkit.tokentree.layout import KV, Layout, Sight
+from vlmkit.tokentree.layout import Layout, Sight
 from vlmkit.types import Image
 from vlmkit.types.tuples import as_tuple
 
@@ -37,17 +37,18 @@ class Features:
     Args:
         embeds: Visual tokens, [tokens, hidden].
         deep: Features added inside the first language-model layers, each [tokens, hidden]; empty in most families.
-        states: Keys and values for cross-attention, in pieces that can be seen apart; empty in most families.
+        states: What cross-attention makes keys and values of, in pieces that can be seen apart, each [states, hidden];
+            empty in most families.
     """
 
     embeds: torch.Tensor
     deep: tuple[torch.Tensor, ...] = field(default=(), converter=as_tuple)
-    states: tuple[KV, ...] = field(default=(), converter=as_tuple)
+    states: tuple[torch.Tensor, ...] = field(default=(), converter=as_tuple)
 
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return sum(tensor.nbytes for tensor in (self.embeds, *self.deep)) + sum(piece.nbytes for piece in self.states)
+        return sum(tensor.nbytes for tensor in (self.embeds, *self.deep, *self.states))
 
 
 class Family(Protocol):

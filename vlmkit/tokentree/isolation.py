@@ -5,7 +5,7 @@ Source: MIMIC, section on attention masking.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,9 +36,9 @@ class Isolation:
     text: bool
     images: tuple[int, ...] = field(converter=as_tuple)
 
-    def first(self, count: int) -> Isolation:
-        """Return that of the first ``count`` tokens, those of the past included."""
-        return evolve(self, images=self.images[:count])
+    def only(self, places: Iterable[int]) -> Isolation:
+        """Return that of some of the tokens, those of the past included."""
+        return evolve(self, images=[self.images[place] for place in places])
 
 
 def isolation_of(

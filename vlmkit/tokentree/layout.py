@@ -130,7 +130,7 @@ class Bucket:
         if self.mask is None and (reach.window, reach.chunk) == (None, None):
             return None
         if (reach, dtype) not in self._biases:
-            hidden = ~self._seen(reach)
+            hidden = ~self.seen(reach)
             self._biases[reach, dtype] = torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, float("-inf"))
         return self._biases[reach, dtype]
 
@@ -146,7 +146,8 @@ class Bucket:
             self, queries=self.queries.gather(1, columns), mask=mask, real=self.read >= 0, query_places=places
         )
 
-    def _seen(self, reach: Reach) -> torch.Tensor:
+    def seen(self, reach: Reach) -> torch.Tensor:
+        """Return which key each query sees, bool [B, 1, t, s]."""
         queries, keys = self.query_places[:, None, :, None], self.key_places[:, None, None, :]
         seen = keys <= queries
         if self.mask is not None:
@@ -168,6 +169,7 @@ class Layout:
         buckets: All rows.
         sights: Index of the tokens that see each, int64; empty in families without cross-attention.
         capture: Whether keys and values of the packed tokens are kept in ``captured``.
+        watched: The layer in which the forward ends and shows how much attention its tokens get; None for no such.
         captured: For every layer the pair of keys and values, each [T, H, D].
         ahead_everywhere: Whether images that see ahead do so in every layer, or in those with a window alone.
         isolated: All rows once more, for each layer in which images of some do not see each other.
@@ -179,6 +181,7 @@ class Layout:
     buckets: Sequence[Bucket]
     sights: Mapping[Sight, torch.Tensor] = field(factory=dict)
     capture: bool = False
+    watched: int | None = None
     captured: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(factory=dict)
     ahead_everywhere: bool = True
     isolated: Mapping[int, Sequence[Bucket]] = field(factory=dict)

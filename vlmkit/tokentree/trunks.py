@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from functools import cached_property
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cached_property, reduce
 
 import torch
 from attrs import define, evolve, frozen
 
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, SpecError
 from vlmkit.local.bill import Bill
 from vlmkit.local.candidates import common_prefix
 from vlmkit.local.memory import Memory
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family, Features, Picture
-from vlmkit.tokentree.isolation import isolation_of
+from vlmkit.tokentree.isolation import Isolation, isolation_of
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.pictures import PIXELS, Pictures
-from vlmkit.types import Image, Intervention, Tokens, Usage
+from vlmkit.tokentree.reduction import Scene, reduced
+from vlmkit.types import Image, Intervention, Reducer, Tokens, Usage
 
 WORTH_EXTENDING = 16
 """Shared tokens past a known trunk from which on prefilling them once pays for the extra forward."""
@@ -35,11 +36,12 @@ class Trunk:
     """A prefilled beginning of a prompt.
 
     Args:
-        tokens: Token ids, placeholders expanded.
+        tokens: Token ids, placeholders expanded; visual tokens that an intervention has removed included.
         positions: int64 [A, len(tokens)].
-        pieces: Keys and values of the tokens, in order.
+        pieces: Keys and values of the tokens that are left, in order.
         sees: What a token that follows sees by cross-attention: one sight or, in most families, none.
         borrowed: How many of the pieces, from the first on, are those of a root.
+        removed: How many of the tokens are not left.
     """
 
     tokens: tuple[int, ...]
@@ -47,6 +49,7 @@ class Trunk:
     pieces: tuple[KV, ...]
     sees: tuple[Sight, ...] = ()
     borrowed: int = 0
+    removed: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -62,7 +65,7 @@ class Trunk:
         """Return the trunk of the first ``count`` tokens, all images included, sharing memory with this one."""
         if count == len(self.tokens):
             return self
-        pieces, left = [], count
+        pieces, left = [], count - self.removed
         for piece in self.pieces:
             if left > 0:
                 pieces.append(piece if len(piece) <= left else piece.first(left))
@@ -96,9 +99,16 @@ class Wanted:
         return (*(image.digest for image in self.images), *self.interventions)
 
     @property
+    def reducers(self) -> list[Reducer]:
+        """What leaves the model fewer visual tokens, in order."""
+        return [one for one in self.interventions if isinstance(one, Reducer)]
+
+    @property
     def longest(self) -> int:
-        """Tokens of the longest prompt."""
-        return len(self.opening) + max(map(len, self.rests))
+        """Tokens of the longest prompt, without those that are reduced away."""
+        whole = [picture.tokens for picture in self.pictures]
+        left = [reduce(lambda tokens, reducer: reducer.kept(tokens), self.reducers, tokens) for tokens in whole]
+        return len(self.opening) + max(map(len, self.rests)) - sum(whole) + sum(left)
 
     def stems(self, trunk: Trunk) -> list[Sequence[int]]:
         """Return what follows a trunk in each prompt."""
@@ -158,31 +168,37 @@ class Trunks:
         """Return a trunk for each group of questions; what is missing is computed, all of it together."""
         trunks = [self._known(want) for want in wanted]
         missing = [index for index, want in enumerate(wanted) if not _suffices(trunks[index], want)]
-        fresh = {index for index in missing if not trunks[index].tokens}
-        features = self._encode([wanted[index] for index in missing if index in fresh], bill)
+        fresh = [index for index in missing if not trunks[index].tokens]
+        scenes = dict(zip(fresh, self._scenes([wanted[index] for index in fresh], bill), strict=True))
         rows = []
         for index in missing:
             want = wanted[index]
             if index in fresh:
-                known = self._root(want, bill)
-                shown = [features[picture.digest] for picture in want.pictures]
-                place = self.family.positions(want.opening, want.pictures)
-                sights = self.family.sights(want.opening, shown)
-                isolation = isolation_of(want.interventions, want.opening, want.pictures, self.family)
+                known, scene = self._root(want, bill), scenes[index]
+                isolation = self._isolation(want)
+                sights = self.family.sights(want.opening, scene.features)
             else:
-                known, shown, isolation = trunks[index], [], None
-                place = _text_positions(known, len(want.opening))
+                known, isolation = trunks[index], None
+                scene = Scene(want.opening, _text_positions(known, len(want.opening)))
                 sights = known.sees * len(want.opening)
-            done = len(known.tokens)
-            row = self._row(want.payer, want.opening[done:], place[:, done:], known)
-            rows.append(evolve(row, features=shown, sights=sights[done:], isolation=isolation))
+            new = [place for place in scene.kept if place >= len(known.tokens)]
+            row = self._row(want.payer, [want.opening[place] for place in new], scene.positions[:, new], known)
+            rows.append(
+                evolve(
+                    row,
+                    features=scene.features,
+                    sights=[sights[place] for place in new] if sights else (),
+                    isolation=isolation and isolation.only(scene.kept),
+                )
+            )
             bill.add(want.payer, Usage(tokens=Tokens(trunk=len(row))))
             trunks[index] = Trunk(
                 tokens=tuple(want.opening),
-                positions=place,
+                positions=scene.positions,
                 pieces=known.pieces,
                 sees=tuple(sights[-1:]),
                 borrowed=len(known.pieces) if index in fresh else known.borrowed,
+                removed=known.removed + len(want.opening) - len(scene.kept),
             )
         for index, piece in zip(missing, self.executor.prefill(rows, bill), strict=True):
             trunks[index] = evolve(trunks[index], pieces=(*trunks[index].pieces, piece))
@@ -213,6 +229,37 @@ class Trunks:
             places[index] = evolve(trunk, tokens=tokens, positions=place, pieces=pieces), stem[-1:]
         return places
 
+    def _scenes(self, wanted: Sequence[Wanted], bill: Bill) -> list[Scene]:
+        """Return what the openings show, reduced where that is wanted; images are encoded once for all reducers."""
+        features = self._encode(wanted, bill)
+        scenes = [
+            Scene(
+                want.opening,
+                self.family.positions(want.opening, want.pictures),
+                [features[picture.digest] for picture in want.pictures],
+            )
+            for want in wanted
+        ]
+        image = self.family.image_token
+
+        def attention(scenes: Mapping[int, Scene], layer: int) -> dict[int, torch.Tensor]:
+            depth = len(self.family.layers)
+            if layer > depth:
+                raise SpecError(f"there is no layer {layer} to watch", hint=f"the model has {depth}")
+            rows = []
+            for index, scene in scenes.items():
+                # No further than the last image: what comes then depends on which questions are asked together.
+                last = scene.visual(image)[-1]
+                places = [place for place in scene.kept if place <= last]
+                tokens = [scene.tokens[place] for place in places]
+                row = self._row(wanted[index].payer, tokens, scene.positions[:, places])
+                isolation = self._isolation(wanted[index])
+                rows.append(evolve(row, features=scene.features, isolation=isolation and isolation.only(places)))
+            found = zip(scenes, rows, self.executor.watch(rows, layer, bill), strict=True)
+            return {index: one[torch.tensor(row.tokens) == image] for index, row, one in found}
+
+        return reduced(scenes, [want.reducers for want in wanted], image, attention)
+
     def _known(self, want: Wanted) -> Trunk:
         """Return as much of a remembered trunk as the prompts share; nothing unless that includes every image."""
         remembered = self.memory.get(want.key)
@@ -238,6 +285,10 @@ class Trunks:
             root = Trunk(tokens, place, tuple(self.executor.prefill([self._row(want.payer, tokens, place)], bill)))
             self.memory.put(tokens, root)
         return root
+
+    def _isolation(self, want: Wanted) -> Isolation | None:
+        """Return where the images of an opening do not see each other, of all its tokens."""
+        return isolation_of(want.interventions, want.opening, want.pictures, self.family)
 
     def _row(self, owner: int, tokens: Sequence[int], positions: torch.Tensor, known: Trunk | None = None) -> Row:
         """Return a row without branches that goes on from what is known."""

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any, cast
 
 import torch
-from attrs import define, field
+from attrs import define, evolve, field
 
 from vlmkit.measures.flops import TextShape, VisionShape
 from vlmkit.tokentree.family import Family, Picture
@@ -25,6 +25,8 @@ class Work:
         unfinished: Tokens of which the last layer computes keys and values alone; a number or an int64 tensor.
         unfinished_pairs: Those of ``pairs`` in which such a token sees a key; a number or an int64 tensor.
         seen: Pairs of a token and a visual state that it sees by cross-attention; plans leave them out.
+        early: For each forward that ended in a layer, the number of that layer, its tokens and its pairs; none of these
+            count above.
         encoded: For each image through the vision tower, the number of its tiles and of the patches of each.
     """
 
@@ -34,6 +36,7 @@ class Work:
     unfinished: int | torch.Tensor = 0
     unfinished_pairs: int | torch.Tensor = 0
     seen: int = 0
+    early: list[tuple[int, int, int | torch.Tensor]] = field(factory=list)
     encoded: list[tuple[int, int]] = field(factory=list)
 
     def add_row(self, row: Row) -> None:
@@ -47,8 +50,11 @@ class Work:
 
     def add_forward(self, layout: Layout) -> None:
         """Count a forward of the language model."""
-        last = layout.narrowed()
         pairs = sum(bucket.pairs for bucket in layout.buckets)
+        if layout.watched is not None:
+            self.early.append((layout.watched + 1, layout.tokens, pairs))
+            return
+        last = layout.narrowed()
         self.tokens += layout.tokens
         self.pairs = self.pairs + pairs
         self.unfinished = self.unfinished + layout.tokens - sum(bucket.real.sum() for bucket in last.buckets)
@@ -68,6 +74,9 @@ class Work:
             seen=self.seen,
             states=states,
         )
+        # The layer that is watched counts whole.
+        for layer, tokens, pairs in self.early:
+            done += evolve(text, layers=text.layers[:layer]).flops(tokens, int(pairs), 0)
         return done, shown
 
 

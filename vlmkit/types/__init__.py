@@ -13,6 +13,7 @@ from vlmkit.types.mask import Mask
 from vlmkit.types.prediction import Prediction, Round
 from vlmkit.types.query import Choose, Encode, Generate, Query
 from vlmkit.types.readout import Letter, Likelihood, Readout, Reply
+from vlmkit.types.reducer import Reducer
 from vlmkit.types.task import Ask, Classify, Task
 from vlmkit.types.taxonomy import Taxonomy
 from vlmkit.types.usage import Tokens, Usage
@@ -42,6 +43,7 @@ __all__ = [
     "Query",
     "Ranking",
     "Readout",
+    "Reducer",
     "Reply",
     "Round",
     "Task",

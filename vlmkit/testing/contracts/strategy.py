@@ -42,7 +42,9 @@ Step = tuple[Query, ...] | Prediction | UserError
 """One step of a strategy at work: the queries of a round, then the prediction or the refusal."""
 
 
-def check_strategy(strategy: Strategy, *, free_questions: bool = False, taxonomy: bool = False) -> None:
+def check_strategy(
+    strategy: Strategy, *, free_questions: bool = False, taxonomy: bool = False, other_images: bool = False
+) -> None:
     """Hold a strategy to its contract; its queries get arbitrary answers, some of them ``None`` or invalid.
 
     ``requires`` is a frozenset of capabilities that covers the readouts and interventions of its queries. ``solve`` is
@@ -59,6 +61,7 @@ def check_strategy(strategy: Strategy, *, free_questions: bool = False, taxonomy
         strategy: The strategy.
         free_questions: Whether it solves ``Ask`` tasks as well.
         taxonomy: Whether the tasks have a taxonomy.
+        other_images: Whether its queries may show images that it makes of the task's.
 
     Raises:
         ContractError: It breaks a rule.
@@ -71,14 +74,14 @@ def check_strategy(strategy: Strategy, *, free_questions: bool = False, taxonomy
     if free_questions:
         tasks.append(Ask(images=_images(0), question="What is this?", id="question"))
     for refusals in (0.0, 0.5, 1.0):
-        _check_tasks(rules, strategy, tasks, refusals)
+        _check_tasks(rules, strategy, tasks, refusals, other_images)
 
 
-def _check_tasks(rules: Rules, strategy: Strategy, tasks: Sequence[Task], refusals: float) -> None:
+def _check_tasks(rules: Rules, strategy: Strategy, tasks: Sequence[Task], refusals: float, other_images: bool) -> None:
     """Solve the tasks one by one, again in the opposite order, and all at the same time."""
 
     def watch(task: Task) -> Iterator[Step]:
-        return _watch(rules, strategy, task, refusals)
+        return _watch(rules, strategy, task, refusals, other_images)
 
     alone = [list(watch(task)) for task in tasks]
     rule = "the same task must be solved by the same steps, whatever came before"
@@ -131,7 +134,7 @@ def _loads_a_framework(module: str) -> bool:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 3
 
 
-def _watch(rules: Rules, strategy: Strategy, task: Task, refusals: float) -> Iterator[Step]:
+def _watch(rules: Rules, strategy: Strategy, task: Task, refusals: float, other_images: bool) -> Iterator[Step]:
     """Solve a task step by step and check every step."""
     with rules.no_error("solve() must return a generator"):
         solving = strategy.solve(task)
@@ -154,7 +157,7 @@ def _watch(rules: Rules, strategy: Strategy, task: Task, refusals: float) -> Ite
                 f"{rules.subject}: {_named(task)} must end with a Prediction, "
                 f"but it raised {type(error).__name__}: {error}"
             ) from error
-        _check_queries(rules, strategy, task, queries)
+        _check_queries(rules, strategy, task, queries, other_images)
         yield tuple(queries)
         asked.extend(queries)
         answers = [answer(query, refusals) for query in queries]
@@ -162,7 +165,7 @@ def _watch(rules: Rules, strategy: Strategy, task: Task, refusals: float) -> Ite
     raise ContractError(f"{rules.subject}: {_named(task)} must come to an end, but had {MOST_ROUNDS} rounds")
 
 
-def _check_queries(rules: Rules, strategy: Strategy, task: Task, queries: Sequence[Query]) -> None:
+def _check_queries(rules: Rules, strategy: Strategy, task: Task, queries: Sequence[Query], other_images: bool) -> None:
     sound = isinstance(queries, Sequence) and all(isinstance(query, Choose | Generate | Encode) for query in queries)
     rules.demand(sound, "solve() must yield sequences of queries", f"it yielded {_short(queries)}")
     for query in queries:
@@ -170,7 +173,7 @@ def _check_queries(rules: Rules, strategy: Strategy, task: Task, queries: Sequen
             covered = need in strategy.requires
             rules.demand(covered, "requires must cover its interventions", f"{need!r} is missing")
         strange = any(image not in task.images for image in query.images)
-        rules.demand(not strange, "queries must be about the task's images", "one shows another image")
+        rules.demand(other_images or not strange, "queries must be about the task's images", "one shows another image")
         if isinstance(query, Encode):
             covered = query.requires in strategy.requires
             rules.demand(covered, "requires must cover its queries", f"{query.requires!r} is missing")

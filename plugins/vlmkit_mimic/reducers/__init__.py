@@ -1,0 +1,1 @@
+"""Ways to leave a model fewer visual tokens."""
