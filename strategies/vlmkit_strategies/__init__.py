@@ -3,7 +3,6 @@
 from vlmkit import Registry, hookimpl
 
 _DCI = "arXiv 2605.24799"
-_MIMIC = 'MIMIC, "More Images, More Problems?"'
 
 
 @hookimpl
@@ -26,13 +25,6 @@ def vlmkit_register(registry: Registry) -> None:
         "tree",
         "vlmkit_strategies.tree:Tree",
         summary="Goes down a taxonomy, one choice among siblings after the other",
-        wraps=True,
-    )
-    registry.strategy(
-        "masked",
-        "vlmkit_strategies.masked:Masked",
-        summary="In chosen layers images do not see each other",
-        source=_MIMIC,
         wraps=True,
     )
     aggregators = "vlmkit_strategies.aggregators"

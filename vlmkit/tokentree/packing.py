@@ -69,7 +69,7 @@ class Row:
     @property
     def cost(self) -> int:
         """What the row takes of a forward's token budget: its tokens, or more if their masks would fill the memory."""
-        if self.causal:
+        if self.causal and self.isolation is None:
             return len(self)
         return max(len(self), len(self) * (len(self) + sum(map(len, self.past))) // KEYS_A_TOKEN)
 

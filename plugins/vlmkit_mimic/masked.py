@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
-from vlmkit import Intervened, Mask, Strategy
+from vlmkit import Intervened, Mask
 
 
 @frozen
 class Masked(Intervened):
-    """Asks what the inner strategy asks, of a model in some of whose layers each image sees no other.
+    """Asks what an inner strategy asks, of a model in some of whose layers each image sees no other.
 
     The paper fine-tunes with this mask, and has no figures for models that never saw it.
 
@@ -22,17 +22,13 @@ class Masked(Intervened):
     Raises:
         SpecError: ``layers`` cannot be read.
 
-    Source: MIMIC, section on attention masking.
+    Source: MIMIC, "More Images, More Problems?".
     """
 
-    inner: Strategy
     layers: str = "deep"
     text: bool = True
+    intervention: Mask = field(init=False, eq=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        Mask(self.layers, self.text)
-
-    @property
-    def intervention(self) -> Mask:
-        """The mask."""
+    @intervention.default
+    def _mask(self) -> Mask:
         return Mask(self.layers, self.text)
