@@ -12,9 +12,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "questions": "vlmkit_hierarchy.questions_command:questions",
         "eval": "vlmkit_hierarchy.eval_command:evaluate",
+        "sft-data": "vlmkit_hierarchy.sft_command:sft_data",
         "probe": "vlmkit_hierarchy.probes.probe_command:probe",
         "bottleneck": "vlmkit_hierarchy.probes.bottleneck_command:bottleneck",
-        "sft-data": "vlmkit_hierarchy.sft_command:sft_data",
     }
 )
 """Where each sub-command is, as ``"package.module:attribute"``."""

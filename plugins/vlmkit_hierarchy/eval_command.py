@@ -10,9 +10,10 @@ from typing import Any, get_args
 import click
 
 from vlmkit import Letter, Likelihood, Pipeline
-from vlmkit.cli.main import INTERRUPTED, session
+from vlmkit.cli.ending import end_run, plain_options
+from vlmkit.cli.main import session
 from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, Budget, BudgetType
-from vlmkit.cli.output import console, error, note, print_json, warning
+from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
@@ -112,7 +113,7 @@ def evaluate(
         from vlmkit_hierarchy.tables import figures_table
 
         console().print(figures_table(results))
-    _exit(context, results, asking["max_failures"])
+    end_run(context, results, asking["max_failures"], what="images")
 
 
 def _ask(
@@ -189,27 +190,9 @@ def _ask(
             dataset=AskedImages(bank, images),
             pipeline=pipeline,
             plugins=plugins,
-            config={name: _plain(value) for name, value in context.params.items()},
+            config=plain_options(context),
             limit=limit,
             allowed=max_failures,
             judge=judged,
         )
         return run.execute(output, fresh=fresh, say=say, warn=warning, watch=partial(RunProgress, quiet=quiet))
-
-
-def _exit(context: click.Context, results: Mapping[str, Any], allowed: Budget) -> None:
-    """End with the exit code that a run's status calls for."""
-    if results.get("status") == "cancelled":
-        note(f"interrupted; the same command goes on from here, or: --output {results['directory']}")
-        context.exit(INTERRUPTED)
-    if results.get("status") == "failed":
-        n = results["n"]
-        error(
-            f"{n['failed']:,} of {n['total']:,} images failed, more than --max-failures {allowed} allows; see the "
-            f"errors in {results['directory']}/predictions.jsonl; the same command tries them again"
-        )
-        context.exit(1)
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -48,6 +48,7 @@ def attention(
     dtype: str | None,
     revision: str | None,
     trust_remote_code: bool,
+    lora: str | None,
     json: bool,
     quiet: bool,
 ) -> None:
@@ -79,6 +80,7 @@ def attention(
             dtype=dtype,
             revision=revision,
             trust_remote_code=trust_remote_code,
+            lora=lora,
         )
         if not isinstance(backend, TokenTreeBackend):
             raise ModelError(f"the attention of {model} cannot be seen", hint="use a model on token trees (vlmkit ls)")

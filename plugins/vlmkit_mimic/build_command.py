@@ -9,6 +9,7 @@ import click
 
 from vlmkit.cli.options import SEED, config_option
 from vlmkit.cli.output import console, note, print_json, table
+from vlmkit.errors import UserError
 from vlmkit_mimic.benchmark import Header, Settings
 from vlmkit_mimic.cells import ANY, CLASSES, IMAGES, TASKS, Sweeps, Task
 from vlmkit_mimic.values import Numbers, Pool, Share
@@ -25,20 +26,20 @@ REASONS_SHOWN = 12
 @click.option("--task", "tasks", type=click.Choice(TASKS), multiple=True, help="May be repeated.  [default: all four]")
 @click.option(
     "--images",
-    type=Numbers(),
+    type=Numbers(1),
     help=f"Images of an item.  [default: spread plus distractors, or {','.join(map(str, IMAGES))}]",
 )
-@click.option("--spread", type=Numbers(), help="Images that show instances.  [default: several, by task]")
-@click.option("--distractors", type=Numbers(), help="Images that show none.  [default: what the spread leaves]")
+@click.option("--spread", type=Numbers(1), help="Images that show instances.  [default: several, by task]")
+@click.option("--distractors", type=Numbers(0), help="Images that show none.  [default: what the spread leaves]")
 @click.option(
     "--classes",
-    type=Numbers(),
+    type=Numbers(1),
     help=f"Classes of an answer.  [default: {CLASSES['counting']}, for listing {CLASSES['listing']}]",
 )
 @click.option(
     "--total",
     "totals",
-    type=Numbers(any=ANY),
+    type=Numbers(1, any=ANY),
     default="2,3,4",
     show_default=True,
     help="Counting: instances in all images together (balanced), or any: what the pictures show (unbalanced).",
@@ -48,7 +49,12 @@ REASONS_SHOWN = 12
     "--min-area", type=Share(), default="5%", show_default=True, help="Leave out pictures with a smaller box."
 )
 @click.option("--pool", type=Pool(), help="Classes to ask about: their names, or a number to draw.  [default: all]")
-@click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Images in random order, or as drawn.")
+@click.option(
+    "--shuffle/--no-shuffle",
+    default=True,
+    show_default=True,
+    help="Images in random order, or those with instances first.",
+)
 @click.option("--wording", type=click.Path(path_type=Path), metavar="FILE.json", help="Templates of the questions.")
 @SEED
 @click.option("--json", is_flag=True, help="Print what was made as JSON.")
@@ -72,7 +78,7 @@ def build(
     json: bool,
     quiet: bool,
 ) -> None:
-    r"""Make questions over several images from SOURCE, each with one right answer.
+    """Make questions over several images from SOURCE, each with one right answer.
 
     \b
     SOURCE is one of
@@ -82,7 +88,7 @@ def build(
 
     Every combination of the controls is a cell. A LIST is numbers joined by commas, or a range such as 1..8. Cells that
     cannot be made are reported with the reason.
-    """
+    """  # noqa: D301
     from vlmkit_mimic.build import Maker  # only now: --help stays quick
 
     settings = Settings(
@@ -94,6 +100,8 @@ def build(
         shuffle=shuffle,
         wording=WORDING if wording is None else read_wording(wording),
     )
+    if not output.parent.is_dir():
+        raise UserError(f"there is no folder {output.parent}", hint="make it, or give another --output")
     begun = time.perf_counter()
     maker = Maker.of(source, settings, output=output)
     read = time.perf_counter()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
+import numpy as np
 from attrs import field, frozen
+from numpy.typing import NDArray
 
 from vlmkit.errors import DataError
 from vlmkit.runs.convert import dumps
@@ -114,6 +117,21 @@ class Collection:
         return hashlib.sha256(dumps(content)).hexdigest()[:12]
 
     @cached_property
+    def row(self) -> Mapping[str, int]:
+        """The rows of the table by class: all that can be asked about, and all that any picture shows."""
+        shown = {name for picture in self.pictures for name in picture.counts}
+        return {name: row for row, name in enumerate(sorted({*self.classes, *shown}))}
+
+    @cached_property
+    def table(self) -> NDArray[np.uint16]:
+        """How many instances of each class each picture shows, shape [classes, pictures]."""
+        table = np.zeros((len(self.row), len(self.pictures)), dtype=np.uint16)
+        for index, picture in enumerate(self.pictures):
+            for name, number in picture.counts.items():
+                table[self.row[name], index] = number
+        return table
+
+    @cached_property
     def holders(self) -> Mapping[str, tuple[int, ...]]:
         """Indices of the pictures that show a class, for each class that any shows."""
         found: dict[str, list[int]] = {}
@@ -132,25 +150,35 @@ class Collection:
 
 
 @lru_cache(maxsize=256)
-def held(collection: Collection, targets: Kinds) -> Set[int]:
-    """Return the indices of the pictures that show any of the targets."""
-    return {index for name in targets for index in collection.holders.get(name, ())}
+def showing(collection: Collection, targets: Kinds) -> NDArray[np.bool_]:
+    """Return for each picture whether it shows any of the targets, shape [pictures]."""
+    return np.asarray(collection.table[_rows(collection, targets)].any(axis=0))
 
 
 @lru_cache(maxsize=256)
-def by_number(collection: Collection, targets: Kinds) -> Mapping[int, Mapping[Kinds, Sequence[int]]]:
-    """Return the pictures that show any of the targets: by how many instances in all, then by which of the targets."""
-    found: dict[int, dict[Kinds, list[int]]] = {}
-    for index in sorted(held(collection, targets)):
-        shown = {name: number for name, number in collection.pictures[index].counts.items() if name in targets}
-        found.setdefault(sum(shown.values()), {}).setdefault(frozenset(shown), []).append(index)
-    return found
+def with_total(collection: Collection, targets: Kinds, total: int) -> Mapping[Kinds, Sequence[int]]:
+    """Return the pictures that show so many instances of the targets, by which of the targets they show."""
+    totals = collection.table[_rows(collection, targets)].sum(axis=0)
+    return _by_kinds(collection, targets, np.flatnonzero(totals == total))
 
 
 @lru_cache(maxsize=256)
 def by_targets(collection: Collection, targets: Kinds) -> Mapping[Kinds, Sequence[int]]:
     """Return the pictures that show any of the targets, by which of them."""
-    found: dict[Kinds, list[int]] = {}
-    for index in sorted(held(collection, targets)):
-        found.setdefault(targets.intersection(collection.pictures[index].counts), []).append(index)
-    return found
+    return _by_kinds(collection, targets, np.flatnonzero(showing(collection, targets)))
+
+
+def _by_kinds(collection: Collection, targets: Kinds, places: NDArray[np.intp]) -> dict[Kinds, Sequence[int]]:
+    """Sort pictures by which of the targets they show."""
+    names = sorted(targets)
+    shown = collection.table[_rows(collection, targets)][:, places] > 0
+    kinds, group = np.unique(shown, axis=1, return_inverse=True)
+    return {
+        frozenset(itertools.compress(names, kinds[:, index])): places[group == index].tolist()
+        for index in range(kinds.shape[1])
+    }
+
+
+def _rows(collection: Collection, targets: Kinds) -> list[int]:
+    """Return the rows of the targets in the table, in the order of their names."""
+    return [collection.row[name] for name in sorted(targets)]

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from vlmkit import Pipeline
-from vlmkit.cli.main import INTERRUPTED, session
+from vlmkit.cli.ending import end_run, plain_options
+from vlmkit.cli.main import session
 from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, SEED, Budget, BudgetType, config_option
-from vlmkit.cli.output import console, error, note, print_json, warning
+from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.registry import Spec
 from vlmkit.runs.convert import to_json
 from vlmkit_mimic.answers import Answers, of_predictions, of_run
@@ -96,24 +97,38 @@ def evaluate(
     results = []
     for strategy in strategies or (() if answered else ("flat",)):
         results.append(_ask(context, file, strategy, **asking))
-        answered.append(of_run(Path(results[-1]["directory"]), benchmark, name=strategy))
+        if results[-1]["n"]["done"]:
+            answered.append(of_run(Path(results[-1]["directory"]), benchmark, name=strategy))
         if results[-1]["status"] == "cancelled":
             break
+    if answered:
+        _judge(benchmark, answered, scorers or ("strict",), factors or _DEFAULT_FACTORS, plots, json=json)
+    for result in results:
+        end_run(context, result, asking["max_failures"], what="items")
+
+
+def _judge(
+    benchmark: Benchmark,
+    answered: Sequence[Answers],
+    scorers: Sequence[str],
+    factors: Sequence[str],
+    plots: Path | None,
+    *,
+    json: bool,
+) -> None:
+    """Print the figures of all answers, and draw them."""
     named = _distinct([answers.name for answers in answered])
-    reports = dict(_reports(benchmark, answered, named, scorers or ("strict",), factors or _DEFAULT_FACTORS))
+    reports = dict(_reports(benchmark, answered, named, scorers, factors))
     _warn_of_gaps(answered, named)
-    drawn = []
     if plots is not None:
         from vlmkit_mimic.plots import plot_factors
 
-        drawn = list(plot_factors(reports, file.stem, plots))
+        for path in plot_factors(reports, benchmark.path.stem, plots):
+            note(f"drawn: {path}")
     if json:
         print_json(_plain(benchmark, answered, named, reports))
     else:
         _show(reports)
-        for path in drawn:
-            note(f"drawn: {path}")
-    _exit(context, results, asking["max_failures"])
 
 
 def _ask(
@@ -130,6 +145,7 @@ def _ask(
     dtype: str | None,
     revision: str | None,
     trust_remote_code: bool,
+    lora: Path | None,
     in_flight: int,
     max_failures: Budget,
     quiet: bool,
@@ -144,7 +160,7 @@ def _ask(
         spec=Spec("mimic", given),
         output=output or Path("runs") / f"mimic-{file.stem}",
         plugins=plugins,
-        config={name: _text(value) for name, value in context.params.items()} | {"strategy": strategy},
+        config=plain_options(context) | {"strategy": strategy},
         limit=limit,
         allowed=max_failures,
         say=(lambda message: None) if quiet else note,
@@ -158,6 +174,7 @@ def _ask(
         device=device,
         dtype=dtype,
         trust_remote_code=trust_remote_code,
+        lora=lora,
         revision=revision,
         in_flight=in_flight,
         plugins=plugins,
@@ -227,25 +244,3 @@ def _distinct(names: Sequence[str]) -> list[str]:
             free = f"{name} {number}"
         made[free] = None
     return list(made)
-
-
-def _exit(context: click.Context, results: Sequence[Mapping[str, Any]], allowed: Budget) -> None:
-    """End with the exit code that the runs' states call for."""
-    for result in results:
-        if result["status"] == "cancelled":
-            note("interrupted; the same command goes on from here")
-            context.exit(INTERRUPTED)
-    for result in results:
-        if result["status"] == "failed":
-            n = result["n"]
-            error(
-                f"{n['failed']:,} of {n['total']:,} items failed, more than --max-failures {allowed} allows; see the "
-                f"errors in {result['directory']}/predictions.jsonl; the same command tries them again"
-            )
-            context.exit(1)
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_text(one) for one in value]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 from attrs import frozen
@@ -32,7 +32,7 @@ class Figures:
         accuracy: Share of right answers, with its Wilson interval.
         f1_micro: F1 of all names pooled, with its bootstrap interval; for Listing alone.
         f1_macro: Mean F1 of the items, with its bootstrap interval; for Listing alone.
-        constant: Accuracy of always giving the answer that is right most often.
+        constant: Accuracy of always giving the one answer that is right most often in the task.
     """
 
     n: int
@@ -42,17 +42,16 @@ class Figures:
     constant: float
 
     @classmethod
-    def of(cls, scored: Scored) -> Figures:
-        """Return the figures of scored items of one task."""
+    def of(cls, scored: Scored, constant: Set[str]) -> Figures:
+        """Return the figures of scored items of one task, and of always giving the names or numbers of ``constant``."""
         n, values = len(scored), _values(scored)
         named = any(item.task == "listing" for item, _ in scored)
-        answers = Counter(_plain(item) for item, _ in scored)
         return cls(
             n=n,
             accuracy=wilson(sum(score.right for _, score in scored), n),
             f1_micro=bootstrap([values], _pooled_f1) if named else None,
             f1_macro=bootstrap([values], _mean_f1) if named else None,
-            constant=max(answers.values()) / n,
+            constant=sum(_answer(item) == constant for item, _ in scored) / n,
         )
 
     @property
@@ -117,7 +116,7 @@ class Report:
         by_task = _by_task(scored)
         return cls(
             overall=Overall.of(scored),
-            tasks={task: Figures.of(of_task) for task, of_task in by_task.items()},
+            tasks={task: Figures.of(of_task, _constant(of_task)) for task, of_task in by_task.items()},
             factors={factor: dict(_by_factor(by_task, factor)) for factor in factors},
         )
 
@@ -129,11 +128,11 @@ def _by_factor(by_task: Mapping[str, Scored], factor: str) -> Iterator[tuple[str
             levels.setdefault(_level(item, factor), []).append((item, score))
         if len(levels) > 1:
             order = sorted(levels, key=_natural)
-            yield task, {_shown(factor, level): Figures.of(levels[level]) for level in order}
+            yield task, {_shown(factor, level): Figures.of(levels[level], _constant(scored)) for level in order}
 
 
 def _level(item: Item, factor: str) -> int | str:
-    return item.cell if factor == "cell" else item.factors.get(factor, -1)
+    return item.cell.removeprefix(f"{item.task}-") if factor == "cell" else item.factors.get(factor, -1)
 
 
 def _natural(level: int | str) -> tuple[int, str]:
@@ -144,8 +143,14 @@ def _shown(factor: str, value: int | str) -> str:
     return "any" if factor == "total" and value == 0 else str(value)
 
 
-def _plain(item: Item) -> str:
-    return ", ".join(sorted(item.gt.split(", ")))
+def _answer(item: Item) -> Set[str]:
+    return frozenset(item.gt.split(", "))
+
+
+def _constant(scored: Scored) -> Set[str]:
+    """Return the answer that is right most often."""
+    [(answer, _)] = Counter(_answer(item) for item, _ in scored).most_common(1)
+    return answer
 
 
 def _by_task(scored: Scored) -> Mapping[str, Scored]:

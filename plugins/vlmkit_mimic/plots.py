@@ -52,7 +52,7 @@ def _plot(factor: str, reports: Mapping[str, Report], title: str, path: Path) ->
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(task for report in reports.values() for task in report.factors[factor]))
-    figure = Figure(figsize=(3.4 * len(tasks) + 0.8, 4.0), layout="constrained")
+    figure = Figure(figsize=(3.4 * len(tasks) + 0.8, 5.4 if factor == "cell" else 4.0), layout="constrained")
     panels: Any = figure.subplots(1, len(tasks), sharey=True, squeeze=False)
     for axes, task in zip(panels[0], tasks, strict=True):
         shown = {name: report.factors[factor].get(task, {}) for name, report in reports.items()}

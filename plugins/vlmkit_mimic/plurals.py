@@ -35,7 +35,7 @@ _UNCHANGED = frozenset(
     {"sheep", "deer", "fish", "shrimp", "squid", "aircraft", "broccoli", "food", "furniture", "sushi"}
 )
 
-_PLURAL_ALREADY = re.compile(r"(?:scissors|skis|glasses|goggles|jeans|shorts|pants|trousers|binoculars|headphones)$")
+_PLURAL_ALREADY = re.compile(r"(?:[^aisu]s|skis)$")
 
 
 def plural(name: str) -> str:

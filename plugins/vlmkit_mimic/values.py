@@ -12,13 +12,14 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     """Reads ``2,4,8`` or ``1..8`` or both mixed.
 
     Args:
+        lowest: Lowest number.
         words: Words that stand for a number.
     """
 
     name = "LIST"
 
-    def __init__(self, **words: int) -> None:
-        self.words = words
+    def __init__(self, lowest: int, **words: int) -> None:
+        self.lowest, self.words = lowest, words
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         """Return the numbers that the text means."""
@@ -32,6 +33,8 @@ class Numbers(click.ParamType[tuple[int, ...]]):
             elif match is None or int(match[2] or match[1]) < int(match[1]):
                 words = "".join(f", or {word}" for word in self.words)
                 self.fail(f"{part.strip()!r} is neither a number nor a range such as 1..8{words}", param, ctx)
+            elif int(match[1]) < self.lowest:
+                self.fail(f"{match[1]} is below {self.lowest}", param, ctx)
             else:
                 numbers.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
         return tuple(dict.fromkeys(numbers))

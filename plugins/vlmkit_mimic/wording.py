@@ -35,9 +35,9 @@ WORDING: Wording = MappingProxyType(
             "For each of these, what is its total number in the images: {plurals}? Answer like 'name: number'.",
         ),
         "listing": (
-            "Which kinds of {group} are visible in these images? List their names, separated by commas.",
-            "List every kind of {group} that appears in any of the images. Answer with names and commas only.",
-            "Name all kinds of {group} that you can see in at least one image, separated by commas.",
+            "Which objects of the category {group} are visible in these images? List their names, separated by commas.",
+            "List every kind of object of the category {group} in the images. Answer with names and commas only.",
+            "Name all kinds of objects of the category {group} that any image shows, separated by commas.",
         ),
         "common": (
             "Which object appears in all of these images? Answer with its name.",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import click
 
 from vlmkit.cli.answers import Answers
-from vlmkit.cli.main import INTERRUPTED, session
+from vlmkit.cli.ending import end_run, plain_options
+from vlmkit.cli.main import session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
-from vlmkit.cli.output import console, error, note, print_json, warning
+from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
@@ -135,7 +135,7 @@ def run(
             seed=seed,
             taxonomy=answers.given,
         )
-        config = _config(context)
+        config = plain_options(context, without=frozenset({"dry_run"}))
         if output is None:
             name = "-".join(part.name for part in Chain.parse(strategy).specs)
             output = default_directory(identity, name, fresh=fresh)
@@ -177,32 +177,9 @@ def run(
                     if results["n"]["done"] + results["n"]["failed"] > PREDICTIONS_SHOWN:
                         say(f"the first {PREDICTIONS_SHOWN}; all are in {output / 'predictions.jsonl'}")
                 screen.print(results_table(results, judged=survey.judged))
-    if results["status"] == "cancelled":
-        note(f"interrupted; the same command goes on from here, or: --output {output}")
-        context.exit(INTERRUPTED)
-    if results["status"] == "failed":
-        n = results["n"]
-        error(
-            f"{n['failed']:,} of {n['total']:,} examples failed, more than --max-failures {max_failures} allows; "
-            f"see the errors in {output / 'predictions.jsonl'}; the same command tries them again"
-        )
-        context.exit(1)
+    end_run(context, results, max_failures)
 
 
 def _shape(taxonomy: Taxonomy) -> str:
     root = f"; {taxonomy.root!r} is its root and no level" if taxonomy.root else ""
     return f"taxonomy: {len(taxonomy.paths):,} leaves, {taxonomy.depth} levels{root}"
-
-
-def _config(context: click.Context) -> dict[str, Any]:
-    """Return the merged options as plain JSON values, in the order of the help."""
-    values = {
-        option.name: context.params[option.name]
-        for option in context.command.params
-        if option.name in context.params and option.name != "dry_run"
-    }
-    return {
-        name: value if value is None or isinstance(value, bool | int | float) else str(value)
-        for name, value in values.items()
-        if name is not None
-    }

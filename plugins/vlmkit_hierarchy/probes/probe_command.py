@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from vlmkit.cli.ending import plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED
 from vlmkit.cli.output import console, note, print_json, warning
@@ -63,6 +64,7 @@ def probe(
     dtype: str | None,
     revision: str | None,
     trust_remote_code: bool,
+    lora: Path | None,
     in_flight: int,
     json: bool,
     quiet: bool,
@@ -98,15 +100,20 @@ def probe(
         study = Study.of_images(str(spec), dataset, tree, strategy, limit)
     ids = Survey.of(study.examples(), study.labels).ids
     backend = build_backend(
-        model, builder, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+        model,
+        builder,
+        device=device,
+        dtype=dtype,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        lora=lora,
     )
     with closing(backend):
         identity = study.fingerprint(backend)
         output = output or default_folder(identity)
-        config = {name: value if value is None else str(value) for name, value in context.params.items()}
         start = manifest(
             fingerprint=identity,
-            config=config,
+            config=plain_options(context),
             backend=backend,
             labels=study.labels,
             plugins=plugins,

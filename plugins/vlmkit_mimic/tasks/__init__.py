@@ -98,7 +98,7 @@ class Drawer:
             return f"none of {tried:,} choices of classes has the pictures: {reason} ({times:,} of {tried:,})"
         if self.cell.task == "listing" and not self.collection.groups:
             return "the source has no super-categories"
-        where = "super-category" if self.cell.task == "listing" else "source"
         if all(len(sets.pool) < self.cell.classes for sets in self._sets.values()):
-            return f"no {where} has {self.cell.classes} classes of the pool"
+            whole = self.cell.task != "listing"
+            return f"{'the pool' if whole else 'every super-category'} has fewer than {self.cell.classes} classes"
         return f"no picture shows {self.cell.classes} classes together"

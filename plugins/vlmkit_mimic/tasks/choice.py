@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import TypeVar
 
-from vlmkit_mimic.collection import Collection, Kinds, held
+import numpy as np
+
+from vlmkit_mimic.collection import Collection, Kinds, showing
 
 RESTARTS = 20
 """Times that a random choice of pictures starts over before the classes count as impossible."""
@@ -26,13 +28,13 @@ def without(collection: Collection, targets: Kinds, number: int, rng: Random) ->
     Raises:
         Short: There are not so many.
     """
-    showing = held(collection, targets)
-    if len(collection.pictures) - len(showing) < number:
+    shows = showing(collection, targets)
+    if len(shows) - np.count_nonzero(shows) < number:
         raise Short(f"fewer than {number} pictures show none of the classes")
     chosen: dict[int, None] = {}
     while len(chosen) < number:
-        index = rng.randrange(len(collection.pictures))
-        if index not in showing:
+        index = rng.randrange(len(shows))
+        if not shows[index]:
             chosen[index] = None
     return list(chosen)
 

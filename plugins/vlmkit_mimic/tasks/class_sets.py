@@ -16,6 +16,7 @@ SETS_TRIED = 2000
 """Sets of classes that are tried where there are too many to try all."""
 
 Names = tuple[str, ...]
+"""Classes to ask about together."""
 
 
 @frozen

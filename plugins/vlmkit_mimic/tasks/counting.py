@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from vlmkit_mimic.cells import ANY, Cell
-from vlmkit_mimic.collection import Collection, by_number, by_targets
+from vlmkit_mimic.collection import Collection, by_targets, with_total
 from vlmkit_mimic.tasks.choice import cover, without
 from vlmkit_mimic.tasks.drawn import Drawn
 
@@ -25,6 +25,6 @@ def counting(cell: Cell, collection: Collection, names: Sequence[str], rng: Rand
     else:
         share, more = divmod(cell.total, cell.spread)
         parts = [share + (slot < more) for slot in range(cell.spread)]
-        slots = [by_number(collection, targets).get(part, {}) for part in parts]
+        slots = [with_total(collection, targets, part) for part in parts]
     showing = cover(slots, targets, rng)
     return Drawn.of(collection, tuple(names), showing, without(collection, targets, cell.distractors, rng))
