@@ -48,7 +48,7 @@ def attention(
     dtype: str | None,
     revision: str | None,
     trust_remote_code: bool,
-    lora: str | None,
+    lora: Path | None,
     json: bool,
     quiet: bool,
 ) -> None:
