@@ -6,9 +6,7 @@ from typing import Any
 
 from vlmkit import Capability, Registry, hookimpl
 
-_TOKEN_TREE: Mapping[str, Any] = MappingProxyType(
-    {"capabilities": frozenset(Capability) - {Capability.MASK}, "branching": "token-tree"}
-)
+_TOKEN_TREE: Mapping[str, Any] = MappingProxyType({"capabilities": Capability, "branching": "token-tree"})
 
 _PLAIN = frozenset({Capability.LIKELIHOOD, Capability.LETTER, Capability.GENERATE, Capability.MULTI_IMAGE})
 """All that needs no change inside a model."""

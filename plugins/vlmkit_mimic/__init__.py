@@ -15,7 +15,7 @@ MIMIC = 'MIMIC, "More Images, More Problems?"'
 
 @hookimpl
 def vlmkit_register(registry: Registry) -> None:
-    """Register the data set, and the strategies and interventions for prompts of many visual tokens."""
+    """Register the data set, and the strategies and interventions for prompts of many images."""
     registry.dataset(
         "mimic",
         "vlmkit_mimic.dataset:Mimic",
@@ -41,6 +41,13 @@ def vlmkit_register(registry: Registry) -> None:
         "vlmkit_mimic.zipped:Zipped",
         summary="Another strategy, on the dominant visual tokens and the others merged",
         source="arXiv 2412.04467",
+        wraps=True,
+    )
+    registry.strategy(
+        "masked",
+        "vlmkit_mimic.masked:Masked",
+        summary="Another strategy, where images do not see each other in chosen layers",
+        source=MIMIC,
         wraps=True,
     )
     registry.strategy(
@@ -72,6 +79,7 @@ def vlmkit_register(registry: Registry) -> None:
         summary="Visual tokens of the largest norm stay, the others are merged",
         source="arXiv 2412.04467",
     )
+    registry.intervention("mask", "vlmkit:Mask", summary="In chosen layers images do not see each other", source=MIMIC)
 
 
 @hookimpl

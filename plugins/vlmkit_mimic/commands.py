@@ -12,6 +12,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "build": "vlmkit_mimic.build_command:build",
         "eval": "vlmkit_mimic.eval_command:evaluate",
+        "attention": "vlmkit_mimic.attention_command:attention",
+        "flops": "vlmkit_mimic.flops_command:flops",
     }
 )
 """Where each sub-command is, as ``"package.module:attribute"``."""

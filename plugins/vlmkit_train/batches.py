@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from attrs import define, field
 from vlmkit.data.images import open_image
 from vlmkit.errors import ModelError
 from vlmkit.local.chat import ChatModel
+from vlmkit.local.masking import IMAGE_OF, image_of, visual_counts
 from vlmkit_train.conversations import IMAGE, Conversation
 
 IGNORED = -100
@@ -23,10 +24,12 @@ class Collator:
 
     Args:
         chat: The model with its processor.
+        owners: Whether batches say which image every token belongs to, as a mask between images needs.
     """
 
-    def __init__(self, chat: ChatModel) -> None:
+    def __init__(self, chat: ChatModel, *, owners: bool = False) -> None:
         self._chat = chat
+        self._owners = owners
         chat.processor.tokenizer.padding_side = "right"
 
     def __call__(self, conversations: Sequence[Conversation]) -> dict[str, torch.Tensor]:
@@ -37,7 +40,8 @@ class Collator:
 
         Raises:
             ImageError: An image cannot be read.
-            ModelError: The chat template or the tokenizer does not tell replies from what stands before them.
+            ModelError: The chat template or the tokenizer does not tell replies from what stands before them, or the
+                tokens do not tell where an image ends.
         """
         messages = [_messages(conversation) for conversation in conversations]
         batch = self._processed(messages)
@@ -49,9 +53,20 @@ class Collator:
             for start, stop in self._replies(one, ids.tolist()):
                 counted[start:stop] = ids[start:stop]
             labels[row, real] = counted
+        if self._owners:
+            batch[IMAGE_OF] = self._image_of(batch, [len(conversation.images) for conversation in conversations])
         dtype = self._chat.model.dtype
         cast = {name: value.to(dtype) if value.is_floating_point() else value for name, value in batch.items()}
         return {**cast, "labels": labels}
+
+    def _image_of(self, batch: Mapping[str, torch.Tensor], images: Sequence[int]) -> torch.Tensor:
+        """Return the index of the image that every token belongs to, int64 [B, T]."""
+        token = int(self._chat.model.config.image_token_id)
+        rows = [
+            image_of(ids, token, visual_counts(ids, token, count))
+            for ids, count in zip(batch["input_ids"].tolist(), images, strict=True)
+        ]
+        return torch.tensor(rows)
 
     def _processed(self, messages: Sequence[Any]) -> dict[str, torch.Tensor]:
         made = self._chat.processor.apply_chat_template(

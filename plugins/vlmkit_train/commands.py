@@ -11,11 +11,12 @@ from typing import Any
 import attrs
 import click
 
+from vlmkit import Intervened, Mask
 from vlmkit.cli.main import session
 from vlmkit.cli.options import MODEL, SEED, Decorator
 from vlmkit.cli.output import note, print_json
-from vlmkit.errors import ModelError, UserError
-from vlmkit.registry import Registry, Spec
+from vlmkit.errors import ModelError, SpecError, UserError
+from vlmkit.registry import Builder, Registry, Spec
 from vlmkit_train.settings import Settings
 
 _PUBLISHED = {field.name: field.default for field in attrs.fields(Settings)}
@@ -73,6 +74,7 @@ def train() -> None:
 @_number("batch_size", _POSITIVE, "Conversations in a forward.")
 @_number("accumulate", _POSITIVE, "Forwards in an optimizer step.")
 @_number("warmup", _SHARE, "Share of the steps in which the learning rate rises.")
+@click.option("--strategy", metavar="SPEC", help="masked:layers=12-23: images do not see each other in these layers.")
 @SEED
 @click.option("--device", help="Device to train on: cuda, cuda:1, cpu.")
 @click.option(
@@ -97,6 +99,7 @@ def lora(
     model: str,
     output: Path,
     targets: str | None,
+    strategy: str | None,
     device: str | None,
     dtype: str | None,
     revision: str | None,
@@ -120,7 +123,8 @@ def lora(
     from vlmkit_train.lora import train_lora
     from vlmkit_train.record import earlier, started, write
 
-    base = _base(model, session(context).plugins.registry)
+    registry = session(context).plugins.registry
+    base = _base(model, registry)
     checkpoint = Checkpoint(base, device, dtype, revision, trust_remote_code)
     checkpoint.check_reads_images()
     if checkpoint.torch_device.index:
@@ -128,7 +132,8 @@ def lora(
             f"training takes the first CUDA device, not {device}", hint="choose it with CUDA_VISIBLE_DEVICES"
         )
     names = () if targets is None else tuple(name.strip() for name in targets.split(","))
-    settings = Settings(targets=names, **numbers)
+    mask = None if strategy is None else _mask(strategy, registry)
+    settings = Settings(targets=names, mask=mask, **numbers)
     conversations = Conversations.open(data, images)
     now = started(checkpoint, model, conversations, settings)
     before = earlier(output, now, resume=resume)
@@ -160,6 +165,20 @@ def lora(
         print_json(before)
     else:
         click.echo(f"{before['steps']:,} steps; use it: --model {model} --lora {output}")
+
+
+def _mask(spec: str, registry: Registry) -> Mask:
+    """Return the mask of a strategy.
+
+    Raises:
+        SpecError: It is none that a model can be trained with.
+    """
+    strategy = Builder(registry).strategy(spec)
+    if isinstance(strategy, Intervened) and not isinstance(strategy.inner, Intervened):
+        change = strategy.intervention
+        if isinstance(change, Mask):
+            return change
+    raise SpecError(f"no model can be trained with strategy {spec}", hint="give masked with its options")
 
 
 def _need(*packages: str) -> None:

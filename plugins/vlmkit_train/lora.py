@@ -6,6 +6,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from vlmkit.errors import BackendError
 from vlmkit.local.chat import ChatModel
 from vlmkit.local.checkpoint import Checkpoint, quiet
+from vlmkit.local.masking import masked
 from vlmkit_train.batches import AlikeBatches, Collator
 from vlmkit_train.conversations import Conversation, Conversations
 from vlmkit_train.record import CHECKPOINTS, last_checkpoint
@@ -69,7 +71,8 @@ def train_lora(
         report(f"going on from {last.name}")
     trainer = _Trainer(settings, data, chat, model, output / CHECKPOINTS, save_every, recompute, report)
     try:
-        with quiet():
+        hidden = nullcontext() if settings.mask is None else masked(model, settings.mask)
+        with quiet(), hidden:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
     except torch.OutOfMemoryError as error:
         raise BackendError(
@@ -112,8 +115,9 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]  # it has no types
         report: Callable[[str], None],
     ) -> None:
         order = AlikeBatches(data.images, settings.batch_size, settings.seed)
+        collate = Collator(chat, owners=settings.mask is not None)
         self._loader = DataLoader(
-            cast("Dataset[Conversation]", data), settings.batch_size, sampler=order, collate_fn=Collator(chat)
+            cast("Dataset[Conversation]", data), settings.batch_size, sampler=order, collate_fn=collate
         )
         per_epoch = -(-len(self._loader) // settings.accumulate)
         steps = settings.steps or max(1, round(settings.epochs * per_epoch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, le, lt, optional
 
+from vlmkit import Mask
 from vlmkit.types.tuples import as_tuple
 
 
@@ -28,6 +29,7 @@ class Settings:
         accumulate: Forwards in an optimizer step.
         warmup: Share of the steps in which the learning rate rises.
         seed: Seed of the updates' first values, of order and of dropout.
+        mask: Layers in which images do not see each other; None for no mask.
 
     Source: arXiv 2505.24840, section on fine-tuning, and its code.
     """
@@ -45,3 +47,4 @@ class Settings:
     accumulate: int = field(default=32, validator=ge(1))
     warmup: float = field(default=0.03, validator=and_(ge(0), le(1)))
     seed: int = field(default=0, validator=ge(0))
+    mask: Mask | None = None

@@ -19,6 +19,7 @@ from vlmkit.tokentree.family import Family, Features, Picture
 from vlmkit.tokentree.huggingface import HuggingFaceFamily, open_families, open_family
 from vlmkit.tokentree.layout import KV, Layout, Sight
 from vlmkit.tokentree.reduction import Visual
+from vlmkit.tokentree.weights import Observer, Weights
 
 __all__ = [
     "ATTENTION",
@@ -29,10 +30,12 @@ __all__ = [
     "HuggingFaceFamily",
     "Layout",
     "Limits",
+    "Observer",
     "Picture",
     "Sight",
     "TokenTreeBackend",
     "Visual",
+    "Weights",
     "open_families",
     "open_family",
     "register_attention",

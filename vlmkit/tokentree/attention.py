@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from attrs import evolve
 from torch.nn.functional import scaled_dot_product_attention
 
 from vlmkit.tokentree.layout import Layout, Reach
 from vlmkit.tokentree.received import Watched, attention_received
+from vlmkit.tokentree.weights import weigh
 
 ATTENTION = "vlmkit_tree"
 """Name under which the attention function is registered with transformers."""
@@ -59,13 +61,17 @@ def tree_attention(
         return _cross_attention(layer, query, layout, scaling)[None], None
     reach = Reach(sliding_window, chunk, ahead=layout.ahead_everywhere or sliding_window is not None)
     if layout.watched == layer:
-        raise Watched(attention_received(query, key, layout, reach, scaling))
+        seen = evolve(layout, buckets=layout.at(layer)[0])
+        raise Watched(attention_received(query, key, seen, reach, scaling))
     if layout.capture:
         layout.captured[layer] = (key, value)
     keys = torch.cat([*(past.keys[layer] for past in layout.pasts), key]) if layout.pasts else key
     values = torch.cat([*(past.values[layer] for past in layout.pasts), value]) if layout.pasts else value
     attended = []
-    for bucket in layout.buckets:
+    buckets, order = layout.at(layer)
+    for bucket in buckets:
+        if layout.observer is not None:
+            weigh(layer, query, keys, bucket, reach, scaling, layout.observer)
         bias = bucket.bias(reach, query.dtype)
         out = _attend(
             _rows(query, bucket.queries),
@@ -77,7 +83,7 @@ def tree_attention(
         )
         attended.append(out.transpose(1, 2).flatten(0, 1))
     attended.append(torch.zeros_like(query[:1]))  # of tokens that are in no bucket
-    return torch.cat(attended).index_select(0, layout.order)[None], None
+    return torch.cat(attended).index_select(0, order)[None], None
 
 
 def _rows(tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

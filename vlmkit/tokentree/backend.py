@@ -20,6 +20,7 @@ from vlmkit.tokentree.family import Family
 from vlmkit.tokentree.pictures import Pictures, pixel_bytes
 from vlmkit.tokentree.score import Question, log_probabilities
 from vlmkit.tokentree.trunks import Trunk, Trunks, Wanted
+from vlmkit.tokentree.weights import Begin, observe
 from vlmkit.types import Answer, Capability, Choose, Encode, Image, Intervention, Query, Usage
 
 Wave = list[tuple[Wanted, list[Asked]]]
@@ -47,8 +48,8 @@ class TokenTreeBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Scores, letters, text, several images, features, fewer visual tokens."""
-        return frozenset(Capability) - {Capability.MASK}
+        """All of them: scores, letters, text, several images, features, interventions."""
+        return frozenset(Capability)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -83,6 +84,20 @@ class TokenTreeBackend:
         """Run the processor over images that may be asked about soon; nothing before the model is loaded."""
         if self._trunks is not None:
             self._trunks.pictures.ahead(images)
+
+    def observe(self, images: Sequence[Image], text: str, begin: Begin) -> None:
+        """Run one prompt through the language model in one forward, its attention weights handed to an observer.
+
+        Args:
+            images: The pictures, in the order shown.
+            text: The user's words.
+            begin: Makes the observer of the index of the image of each visual token, -1 for all others, int64 [T].
+
+        Raises:
+            ModelError: The model cannot be loaded, or its images are no part of its sequence.
+            BackendError: Memory runs out.
+        """
+        observe(images, text, self._ready(), begin)
 
     def _ready(self) -> Trunks:
         if self._trunks is None:

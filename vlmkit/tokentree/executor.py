@@ -94,7 +94,7 @@ class Executor:
         start = sum(map(len, done))
         past = (*row.past, *done)
         seen = sum(map(len, past))
-        masked = seen or self.family.images_see_ahead
+        masked = seen or self.family.images_see_ahead or row.isolation is not None
         budget = self.budget.tokens
         room = max(1, min(budget, MAX_SCORES // (seen + budget))) if masked else budget
         stop = min(len(row), start + room)
@@ -115,6 +115,7 @@ class Executor:
             features=_window(row.features, *visible),
             sights=row.sights[start:stop],
             reads=(),
+            isolation=None if row.isolation is None else row.isolation.only(range(seen + stop - start)),
         )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from vlmkit.types.tuples import as_tuple
+
+if TYPE_CHECKING:
+    from vlmkit.tokentree.weights import Observer
 
 
 @frozen(eq=False)
@@ -99,6 +103,7 @@ class Bucket:
         query_places: How many tokens each query has before it in its own sequence, int64 [B, t].
         key_places: The same of every key, int64 [B, s].
         read: Columns of the queries whose last hidden states are wanted, int64 [B, r], r at least 1; padded with -1.
+        length: Tokens of the longest sequence that a row is of; more than it has keys where it leaves some out.
     """
 
     queries: torch.Tensor
@@ -108,6 +113,7 @@ class Bucket:
     query_places: torch.Tensor
     key_places: torch.Tensor
     read: torch.Tensor
+    length: int = Factory(lambda bucket: bucket.keys.shape[1], takes_self=True)
     _biases: dict[tuple[Reach, torch.dtype], torch.Tensor] = field(factory=dict, init=False)
 
     @property
@@ -120,7 +126,7 @@ class Bucket:
 
     def bias(self, reach: Reach, dtype: torch.dtype) -> torch.Tensor | None:
         """Return what is added to the scores, 0 or minus infinity, [B, 1, t, s]; None where causality says it all."""
-        reach = reach.within(self.keys.shape[1])
+        reach = reach.within(self.length)
         if self.mask is None and (reach.window, reach.chunk) == (None, None):
             return None
         if (reach, dtype) not in self._biases:
@@ -166,8 +172,8 @@ class Layout:
         watched: The layer in which the forward ends and shows how much attention its tokens get; None for no such.
         captured: For every layer the pair of keys and values, each [T, H, D].
         ahead_everywhere: Whether images that see ahead do so in every layer, or in those with a window alone.
-        order: Index of every packed token among the padded queries of all buckets, int64 [T]; one past the last of
-            them for a token that is in none.
+        isolated: All rows once more, for each layer in which images of some do not see each other.
+        observer: Told all attention weights, at the price of computing them; None for nobody.
     """
 
     tokens: int
@@ -178,14 +184,23 @@ class Layout:
     watched: int | None = None
     captured: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(factory=dict)
     ahead_everywhere: bool = True
-    order: torch.Tensor = field(init=False)
+    isolated: Mapping[int, Sequence[Bucket]] = field(factory=dict)
+    observer: Observer | None = None
+    _orders: dict[int, torch.Tensor] = field(factory=dict, init=False)
 
-    @order.default
-    def _order(self) -> torch.Tensor:
-        # Padding goes to a place of its own, so that no device has to tell the host how much there is of it.
-        token_of = torch.cat([torch.where(one.real, one.queries, self.tokens).flatten() for one in self.buckets])
-        places = torch.arange(len(token_of), device=token_of.device)
-        return places.new_full((self.tokens + 1,), len(token_of)).index_copy_(0, token_of, places)[:-1]
+    def at(self, layer: int) -> tuple[Sequence[Bucket], torch.Tensor]:
+        """Return the buckets of a layer, and where every packed token is among their padded queries, int64 [T].
+
+        A token that is in none is one past the last of them.
+        """
+        buckets = self.isolated.get(layer, self.buckets)
+        if id(buckets) not in self._orders:
+            # Padding goes to a place of its own, so that no device has to tell the host how much there is of it.
+            token_of = torch.cat([torch.where(one.real, one.queries, self.tokens).flatten() for one in buckets])
+            places = torch.arange(len(token_of), device=token_of.device)
+            nowhere = places.new_full((self.tokens + 1,), len(token_of))
+            self._orders[id(buckets)] = nowhere.index_copy_(0, token_of, places)[:-1]
+        return buckets, self._orders[id(buckets)]
 
     @property
     def read(self) -> torch.Tensor:
@@ -194,7 +209,10 @@ class Layout:
 
     def narrowed(self) -> Layout:
         """Return what the last layer needs: all keys, and of the queries those that are read."""
-        return evolve(self, buckets=[bucket.narrowed() for bucket in self.buckets])
+        distinct = {id(buckets): buckets for buckets in (self.buckets, *self.isolated.values())}
+        narrow = {key: [bucket.narrowed() for bucket in buckets] for key, buckets in distinct.items()}
+        isolated = {layer: narrow[id(buckets)] for layer, buckets in self.isolated.items()}
+        return evolve(self, buckets=narrow[id(self.buckets)], isolated=isolated)
 
     def cut(self, start: int, stop: int) -> KV:
         """Copy a span out of the captured layers, so that the rest of the forward can be freed."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from attrs import Factory, field, frozen
 
 from vlmkit.tokentree.family import Features
+from vlmkit.tokentree.isolation import Isolation, strip_bucket, strips
 from vlmkit.tokentree.layout import KV, Bucket, Layout, Sight
 from vlmkit.types.tuples import as_tuple
 
@@ -39,6 +40,7 @@ class Row:
         starts: Index of the first token that sees each token; its own but where an image sees ahead.
         sights: What every token sees by cross-attention; empty where there is none.
         reads: Index of every token whose last hidden state is wanted; None for all.
+        isolation: Where its images do not see each other; None for nowhere. Such a row has no branches.
     """
 
     owner: int
@@ -50,6 +52,7 @@ class Row:
     starts: Sequence[int] = field(default=Factory(lambda row: range(len(row.tokens)), takes_self=True))
     sights: Sequence[Sight] = ()
     reads: Sequence[int] | None = None
+    isolation: Isolation | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -66,7 +69,7 @@ class Row:
     @property
     def cost(self) -> int:
         """What the row takes of a forward's token budget: its tokens, or more if their masks would fill the memory."""
-        if self.causal:
+        if self.causal and self.isolation is None:
             return len(self)
         return max(len(self), len(self) * (len(self) + sum(map(len, self.past))) // KEYS_A_TOKEN)
 
@@ -102,15 +105,32 @@ def pack(rows: Sequence[Row], device: torch.device, *, capture: bool = False) ->
     ends = list(itertools.accumulate(len(row) for row in rows))
     spans = tuple(zip([0, *ends], ends, strict=False))
     pasts, starts, before = _place_pasts(rows)
+    groups = list(_groups([(_isolated_in(row), row.causal, len(row), _keys(row)) for row in rows]))
     buckets = [
-        _bucket([rows[i] for i in group], [spans[i][0] for i in group], starts, before, device)
-        for group in _groups(rows)
+        _bucket([rows[i] for i in group], [spans[i][0] for i in group], starts, before, device) for group in groups
     ]
+    apart = {
+        place: _strip_buckets(
+            [rows[i] for i in group],
+            [_places(rows[i], starts, before + spans[i][0]) for i in group],
+            before,
+            device,
+        )
+        for place, group in enumerate(groups)
+        if rows[group[0]].isolation is not None
+    }
     return Packed(
         ids=torch.tensor([token for row in rows for token in row.tokens], device=device),
         positions=torch.cat([row.positions for row in rows], dim=1).to(device),
         features=tuple(features for row in rows for features in row.features),
-        layout=Layout(ends[-1], pasts, buckets, _sights(rows, spans, device), capture=capture),
+        layout=Layout(
+            ends[-1],
+            pasts,
+            buckets,
+            _sights(rows, spans, device),
+            capture=capture,
+            isolated=_isolated(buckets, apart, [_isolated_in(rows[group[0]]) for group in groups]),
+        ),
         spans=spans,
     )
 
@@ -138,23 +158,83 @@ def _sights(rows: Sequence[Row], spans: Sequence[tuple[int, int]], device: torch
     return {sight: torch.tensor(seeing, device=device) for sight, seeing in tokens.items()}
 
 
-def _groups(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """Group rows of like size so that padding stays small and no attention call grows past the bounds."""
-    keys_of = [len(row) + sum(map(len, row.past)) for row in rows]
+def _isolated_in(row: Row) -> frozenset[int]:
+    """Return the layers in which a row's images do not see each other."""
+    return frozenset() if row.isolation is None else row.isolation.layers
+
+
+def _keys(row: Row) -> int:
+    return len(row) + sum(map(len, row.past))
+
+
+def _groups(sizes: Sequence[tuple[frozenset[int], bool, int, int]]) -> Iterator[list[int]]:
+    """Group runs of queries of like size, so that padding stays small and no attention call grows past the bounds.
+
+    Args:
+        sizes: Of each run the layers that treat it otherwise, whether it is causal, its queries and its keys.
+
+    Yields:
+        Indices of runs that are alike.
+    """
     group: list[int] = []
-    for index in sorted(range(len(rows)), key=lambda i: (rows[i].causal, keys_of[i], len(rows[i]))):
+    for index in sorted(range(len(sizes)), key=lambda i: (sorted(sizes[i][0]), sizes[i][1], sizes[i][3], sizes[i][2])):
         if group:
-            first, row = rows[group[0]], rows[index]
-            keys = keys_of[index]
-            widest = max(len(row), *(len(rows[i]) for i in group))
-            unlike = first.causal != row.causal or keys > 1.25 * keys_of[group[0]] + 16
+            *kind, width, keys = sizes[index]
+            *first_kind, _, fewest = sizes[group[0]]
+            widest = max(width, *(sizes[i][2] for i in group))
             gathered = (len(group) + 1) * keys
+            unlike = kind != first_kind or keys > 1.25 * fewest + 16
             if unlike or gathered > MAX_KEYS or gathered * widest > MAX_SCORES:
                 yield group
                 group = []
         group.append(index)
     if group:
         yield group
+
+
+def _places(row: Row, past_starts: dict[int, int], first: int) -> torch.Tensor:
+    """Return where each token of a row's past and of the row itself is among all keys; the row begins at ``first``."""
+    starts = [*((past_starts[id(piece)], len(piece)) for piece in row.past), (first, len(row))]
+    return torch.cat([torch.arange(start, start + length) for start, length in starts])
+
+
+def _strip_buckets(
+    rows: Sequence[Row], places: Sequence[torch.Tensor], before: int, device: torch.device
+) -> list[Bucket]:
+    """Lay rows out as the layers compute them that isolate their images."""
+    whole = [
+        (strip, of)
+        for row, of in zip(rows, places, strict=True)
+        if row.isolation is not None
+        for strip in strips(row, row.isolation)
+    ]
+    sizes = [(frozenset[int](), strip.causal, len(strip.columns), len(strip.places)) for strip, _ in whole]
+    return [
+        strip_bucket([whole[i][0] for i in group], [whole[i][1] for i in group], before, device)
+        for group in _groups(sizes)
+    ]
+
+
+def _isolated(
+    buckets: Sequence[Bucket], apart: Mapping[int, Sequence[Bucket]], layers: Sequence[frozenset[int]]
+) -> dict[int, Sequence[Bucket]]:
+    """Return all buckets of every layer in which some are taken apart; layers that do so alike share them.
+
+    Args:
+        buckets: Of layers that take none apart.
+        apart: By the index of a bucket, what becomes of it.
+        layers: In which layers that happens to each bucket.
+    """
+    known: dict[tuple[int, ...], Sequence[Bucket]] = {}
+    isolated = {}
+    for layer in frozenset[int]().union(*layers):
+        which = tuple(place for place in apart if layer in layers[place])
+        if which not in known:
+            known[which] = [
+                one for place, bucket in enumerate(buckets) for one in (apart[place] if place in which else [bucket])
+            ]
+        isolated[layer] = known[which]
+    return isolated
 
 
 def _bucket(

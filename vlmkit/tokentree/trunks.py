@@ -14,6 +14,7 @@ from vlmkit.local.candidates import common_prefix
 from vlmkit.local.memory import Memory
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family, Features, Picture
+from vlmkit.tokentree.isolation import Isolation, isolation_of
 from vlmkit.tokentree.layout import KV, Sight
 from vlmkit.tokentree.packing import ROW_TOKENS, Row
 from vlmkit.tokentree.pictures import PIXELS, Pictures
@@ -174,14 +175,22 @@ class Trunks:
             want = wanted[index]
             if index in fresh:
                 known, scene = self._root(want, bill), scenes[index]
+                isolation = self._isolation(want)
                 sights = self.family.sights(want.opening, scene.features)
             else:
-                known = trunks[index]
+                known, isolation = trunks[index], None
                 scene = Scene(want.opening, _text_positions(known, len(want.opening)))
                 sights = known.sees * len(want.opening)
             new = [place for place in scene.kept if place >= len(known.tokens)]
             row = self._row(want.payer, [want.opening[place] for place in new], scene.positions[:, new], known)
-            rows.append(evolve(row, features=scene.features, sights=[sights[place] for place in new] if sights else ()))
+            rows.append(
+                evolve(
+                    row,
+                    features=scene.features,
+                    sights=[sights[place] for place in new] if sights else (),
+                    isolation=isolation and isolation.only(scene.kept),
+                )
+            )
             bill.add(want.payer, Usage(tokens=Tokens(trunk=len(row))))
             trunks[index] = Trunk(
                 tokens=tuple(want.opening),
@@ -244,7 +253,8 @@ class Trunks:
                 places = [place for place in scene.kept if place <= last]
                 tokens = [scene.tokens[place] for place in places]
                 row = self._row(wanted[index].payer, tokens, scene.positions[:, places])
-                rows.append(evolve(row, features=scene.features))
+                isolation = self._isolation(wanted[index])
+                rows.append(evolve(row, features=scene.features, isolation=isolation and isolation.only(places)))
             found = zip(scenes, rows, self.executor.watch(rows, layer, bill), strict=True)
             return {index: one[torch.tensor(row.tokens) == image] for index, row, one in found}
 
@@ -275,6 +285,10 @@ class Trunks:
             root = Trunk(tokens, place, tuple(self.executor.prefill([self._row(want.payer, tokens, place)], bill)))
             self.memory.put(tokens, root)
         return root
+
+    def _isolation(self, want: Wanted) -> Isolation | None:
+        """Return where the images of an opening do not see each other, of all its tokens."""
+        return isolation_of(want.interventions, want.opening, want.pictures, self.family)
 
     def _row(self, owner: int, tokens: Sequence[int], positions: torch.Tensor, known: Trunk | None = None) -> Row:
         """Return a row without branches that goes on from what is known."""

@@ -9,6 +9,7 @@ from vlmkit.types.example import Example, ImageSource
 from vlmkit.types.image import Image
 from vlmkit.types.intervention import Intervention
 from vlmkit.types.labels import Label, LabelSpace
+from vlmkit.types.mask import Mask
 from vlmkit.types.prediction import Prediction, Round
 from vlmkit.types.query import Choose, Encode, Generate, Query
 from vlmkit.types.readout import Letter, Likelihood, Readout, Reply
@@ -36,6 +37,7 @@ __all__ = [
     "LabelSpace",
     "Letter",
     "Likelihood",
+    "Mask",
     "Outcome",
     "Prediction",
     "Query",

@@ -11,6 +11,6 @@ def vlmkit_register(registry: Registry) -> None:
         "vlmkit_smolvlm.family:smolvlm",
         summary="SmolVLM, SmolVLM2 and Idefics3, on token trees",
         model_types=("idefics3", "smolvlm"),
-        capabilities=frozenset(Capability) - {Capability.MASK},
+        capabilities=Capability,
         branching="token-tree",
     )
