@@ -28,17 +28,17 @@ def grids(pictures: int) -> torch.Tensor:
 
 
 class Asked(Protocol):
-    """A question with its answer.
-
-    Attributes:
-        text: The user's words, without images and chat template.
-        answer: What the model should say, without the end-of-turn token.
-    """
+    """A question with its answer."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The user's words, without images and chat template."""
+        ...
+
     @property
-    def answer(self) -> str: ...
+    def answer(self) -> str:
+        """What the model should say, without the end-of-turn token."""
+        ...
 
 
 def patches(processor: Qwen3VLProcessor, pictures: Sequence[PIL.Image.Image]) -> torch.Tensor:
@@ -46,7 +46,7 @@ def patches(processor: Qwen3VLProcessor, pictures: Sequence[PIL.Image.Image]) ->
     made = processor.image_processor(list(pictures), return_tensors="pt")
     assert (made["image_grid_thw"] == grids(len(pictures))).all()
     values: torch.Tensor = made["pixel_values"]
-    return values.to(torch.bfloat16).unflatten(0, (len(pictures), -1))
+    return values.to(torch.bfloat16).reshape(len(pictures), _GRID * _GRID, -1)
 
 
 @frozen

@@ -14,6 +14,7 @@ from attrs import asdict, define, frozen
 from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLForConditionalGeneration
 
+from vlmkit.errors import DataError
 from vlmkit_glyphs.training.batches import grids
 from vlmkit_glyphs.training.recipe import Recipe
 from vlmkit_glyphs.training.samples import Sample, Sampler
@@ -66,7 +67,11 @@ class Trainer:
     report: Callable[[str], None]
 
     def run(self) -> list[Point]:
-        """Train to the end, from the saved state if there is one; return the loss curve."""
+        """Train to the end, from the saved state if there is one; return the loss curve.
+
+        Raises:
+            DataError: The saved state is of a training with another recipe.
+        """
         rng = random.Random(self.recipe.seed)
         parameters = list(self.model.parameters())
         optimizer = torch.optim.AdamW(parameters, lr=self.recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -116,6 +121,10 @@ class Trainer:
 
     def _load(self, optimizer: torch.optim.Optimizer, rng: random.Random) -> list[Point]:
         state: dict[str, Any] = torch.load(self.saved, map_location=self.model.device)
+        if state["recipe"] != asdict(self.recipe):
+            raise DataError(
+                f"{self.saved} is of a training with another recipe", hint="give the same options or another --output"
+            )
         self.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         rng.setstate(state["rng"])

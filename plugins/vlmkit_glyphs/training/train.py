@@ -52,7 +52,8 @@ def train(
         report: Receives one line every 100 steps.
 
     Raises:
-        DataError: An example of a data set cannot be trained on.
+        DataError: An example of a data set cannot be trained on, or the directory holds what is left of a training with
+            another recipe.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if place.type == "cuda":
@@ -96,9 +97,7 @@ def train(
     (output / STATE).unlink(missing_ok=True)
 
 
-def _sampler(
-    recipe: Recipe, processor: Qwen3VLProcessor, pictures: Pictures, dialogues: Dialogues | None
-) -> Sampler:
+def _sampler(recipe: Recipe, processor: Qwen3VLProcessor, pictures: Pictures, dialogues: Dialogues | None) -> Sampler:
     lists = Lists(recipe, Encoder(processor), pictures)
     if dialogues is None:
         return lists

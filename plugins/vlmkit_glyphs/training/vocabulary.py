@@ -10,7 +10,9 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen3VLForConditionalGeneration
 
 
-def learn_words(model: Qwen3VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> None:
+def learn_words(
+    model: Qwen3VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]
+) -> None:
     """Make every word of the texts one token, in place; a new token begins as the mean of those it is made of.
 
     Tokens keep their numbers, and what was one token stays one: new merges come after all that were there.
