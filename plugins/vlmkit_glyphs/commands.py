@@ -79,7 +79,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     "specs",
     multiple=True,
     metavar="DATA",
-    help="Train on the questions of this data set, too; may be repeated, and each is asked as often as any other.",
+    help="Train on the questions of this data set, too; may be repeated.",
 )
 @click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
 @click.option("--limit-minutes", type=click.FloatRange(min=0, min_open=True), help="Finish training within that time.")
