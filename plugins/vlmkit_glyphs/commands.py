@@ -9,7 +9,10 @@ from typing import Any
 import attrs
 import click
 
+from vlmkit.cli.main import session
 from vlmkit.errors import DataError
+from vlmkit.registry import Builder
+from vlmkit.registry.source import dataset_spec
 from vlmkit_glyphs.training.recipe import Recipe
 
 
@@ -71,21 +74,44 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Model directory of an earlier training, to go on from.",
 )
+@click.option(
+    "--questions",
+    "specs",
+    multiple=True,
+    metavar="DATA",
+    help="Train on the questions of this data set, too; may be repeated.",
+)
 @click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
 @click.option("--limit-minutes", type=click.FloatRange(min=0, min_open=True), help="Finish training within that time.")
 @_recipe_options
-def train(output: Path, start: Path | None, device: str | None, limit_minutes: float | None, **numbers: Any) -> None:
-    """Train the embedded model and write it as a Hugging Face model directory."""
+@click.pass_context
+def train(
+    context: click.Context,
+    /,
+    output: Path,
+    start: Path | None,
+    specs: tuple[str, ...],
+    device: str | None,
+    limit_minutes: float | None,
+    **numbers: Any,
+) -> None:
+    """Train the embedded model and write it as a Hugging Face model directory.
+
+    The same command goes on with a training that was cut off.
+    """
     try:
         recipe = Recipe(**numbers)
     except ValueError as error:
         raise click.UsageError(str(error.args[0])) from None
     from vlmkit_glyphs.training.train import train as run
 
+    registry = session(context).plugins.registry
+    builder = Builder(registry)
     run(
         recipe,
         output,
         start=start,
+        questions={spec: builder.dataset(dataset_spec(spec, registry)) for spec in specs},
         device=device,
         limit_minutes=limit_minutes,
         report=lambda line: click.echo(line, err=True),

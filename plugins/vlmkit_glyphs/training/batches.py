@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
+import PIL.Image
 import torch
 from attrs import define, field, frozen
 from transformers import Qwen3VLProcessor
@@ -13,7 +15,6 @@ from transformers import Qwen3VLProcessor
 from vlmkit_glyphs.drawing import SIZE, draw
 from vlmkit_glyphs.names import GLYPHS, LEAVES, Glyph
 from vlmkit_glyphs.training.processor import END, MERGE, PATCH
-from vlmkit_glyphs.training.questions import Question
 
 _GRID = SIZE // PATCH
 _VISUAL_TOKENS = (_GRID // MERGE) ** 2
@@ -24,6 +25,28 @@ _TRAINING_PICTURES = 1_000_000
 def grids(pictures: int) -> torch.Tensor:
     """Return the patches of each picture in time, height and width; int64 [pictures, 3]."""
     return torch.tensor([[1, _GRID, _GRID]]).repeat(pictures, 1)
+
+
+class Asked(Protocol):
+    """A question with its answer."""
+
+    @property
+    def text(self) -> str:
+        """The user's words, without images and chat template."""
+        ...
+
+    @property
+    def answer(self) -> str:
+        """What the model should say, without the end-of-turn token."""
+        ...
+
+
+def patches(processor: Qwen3VLProcessor, pictures: Sequence[PIL.Image.Image]) -> torch.Tensor:
+    """Return the patches of square pictures; bfloat16 [pictures, patches, values]."""
+    made = processor.image_processor(list(pictures), return_tensors="pt")
+    assert (made["image_grid_thw"] == grids(len(pictures))).all()
+    values: torch.Tensor = made["pixel_values"]
+    return values.to(torch.bfloat16).reshape(len(pictures), _GRID * _GRID, -1)
 
 
 @frozen
@@ -56,21 +79,23 @@ class Encoder:
 
     Args:
         processor: Whose chat template and tokenizer are used.
+        images: Images before the words of each question.
     """
 
     processor: Qwen3VLProcessor
+    images: int = 1
     _before: str = field(init=False)
     _after: str = field(init=False)
     _answers: dict[str, list[int]] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        content = [{"type": "image"}, {"type": "text", "text": "\0"}]
+        content = [*[{"type": "image"}] * self.images, {"type": "text", "text": "\0"}]
         chat = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         self._before, self._after = chat.split("\0")
         image = self.processor.image_token
         self._before = self._before.replace(image, image * _VISUAL_TOKENS)
 
-    def encode(self, questions: Sequence[Question]) -> Batch:
+    def encode(self, questions: Sequence[Asked]) -> Batch:
         """Encode questions of about equal length."""
         tokenizer = self.processor.tokenizer
         prompts = tokenizer([self._before + question.text + self._after for question in questions])["input_ids"]
@@ -112,8 +137,7 @@ class Pictures:
         leaves = []
         for glyph in GLYPHS.values():
             pictures = [draw(glyph.colour, glyph.texture, glyph.shape, rng) for _ in range(each)]
-            values = processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
-            leaves.append(values.to(torch.bfloat16).reshape(each, _GRID * _GRID, -1))
+            leaves.append(patches(processor, pictures))
         return cls(torch.stack(leaves).to(device))
 
     def of(self, glyphs: Sequence[Glyph], rng: random.Random) -> dict[str, torch.Tensor]:

@@ -32,3 +32,4 @@ class Recipe:
     share_inner: float = _number(0.2, _SHARE, "Share of questions about a level or facet above the leaves.")
     share_none: float = _number(0.1, _SHARE, "Share of questions that allow None; in half of them it is right.")
     share_letter: float = _number(0.0, _SHARE, "Share of questions answered by a letter.")
+    share_questions: float = _number(0.65, _SHARE, "Share of steps on the questions of --questions, if it is given.")
