@@ -38,13 +38,13 @@ def accuracy(found: dict) -> float:
 
 
 def test_200_labels(results):
-    data = "glyphs:labels=200,images=100"
+    data = "glyphs:labels=200,images=50"
     assert accuracy(results(data, "dci:group_size=20")) >= 0.90
     assert accuracy(results(data, "flat")) <= 0.30
 
 
 def test_1000_labels(results):
-    data = "glyphs:labels=1000,images=50"
+    data = "glyphs:labels=1000,images=20"
     assert accuracy(results(data, "dci:group_size=20")) >= 0.80
     assert accuracy(results(data, "flat")) <= 0.05
 
