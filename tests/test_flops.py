@@ -90,7 +90,8 @@ def test_llama4_is_billed_for_the_experts_that_a_token_is_sent_to(plain_of):
     others = (config.num_local_experts - config.num_experts_per_tok) * len(config.moe_layers)
     wasted = 2 * TOKENS * others * 3 * config.hidden_size * config.intermediate_size
     shape = TextShape.of(config.to_dict())
-    assert shape.flops(TOKENS, TOKENS**2, TOKENS) == found - wasted
+    # Rotary angles are products in older transformers.
+    assert shape.flops(TOKENS, TOKENS**2, TOKENS) == pytest.approx(found - wasted, rel=1e-4)
 
 
 def test_mllama_attends_to_visual_states_in_some_layers(plain_of):
@@ -99,7 +100,7 @@ def test_mllama_attends_to_visual_states_in_some_layers(plain_of):
     seen = {"cross_attention_states": states, "cross_attention_mask": torch.zeros(1, 1, TOKENS, 74)}
     found = counted(lambda: text(input_ids=ids, use_cache=False, **seen))
     shape = TextShape.of(text.config.to_dict())
-    assert shape.flops(TOKENS, TOKENS**2, 0, seen=74 * TOKENS, states=74) == found
+    assert shape.flops(TOKENS, TOKENS**2, 0, seen=74 * TOKENS, states=74) == pytest.approx(found, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "gemma4", "llama4", "mllama"])
