@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from types import MappingProxyType
 
 import click
+
+from vlmkit.cli.lazy import LazyGroup
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -19,18 +20,6 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 """Where each sub-command is, as ``"package.module:attribute"``."""
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-
-@click.group(cls=_Commands)
+@click.group(cls=LazyGroup, targets=COMMANDS)
 def mimic() -> None:
     """Questions over several images: benchmarks with controlled difficulty, and their evaluation."""

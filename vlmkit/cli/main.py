@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -13,8 +12,9 @@ import click
 from attrs import frozen
 
 from vlmkit import __version__
+from vlmkit.cli.lazy import LazyGroup
 from vlmkit.cli.output import error, warning
-from vlmkit.errors import PluginError, UnknownNameError, VlmkitError
+from vlmkit.errors import PluginError, VlmkitError
 from vlmkit.registry import PluginHost
 from vlmkit.registry.isolate import call_each
 
@@ -77,37 +77,21 @@ def session(context: click.Context) -> Session:
     return root.obj
 
 
-class Commands(click.Group):
+class Commands(LazyGroup):
     """The core's commands and those of the plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, the core's first."""
-        return [*COMMANDS, *session(ctx).added.list_commands(ctx)]
+        return [*super().list_commands(ctx), *session(ctx).added.list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name, or None."""
-        if cmd_name not in COMMANDS:
-            return session(ctx).added.get_command(ctx, cmd_name)
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name, and the arguments left for it.
-
-        Raises:
-            UnknownNameError: There is no such command; near matches are in the hint.
-        """
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            raise UnknownNameError("command", args[0], self.list_commands(ctx)) from None
+        return super().get_command(ctx, cmd_name) or session(ctx).added.get_command(ctx, cmd_name)
 
 
 @click.group(
     cls=Commands,
+    targets=COMMANDS,
     context_settings={
         "auto_envvar_prefix": "VLMKIT",
         "help_option_names": ["-h", "--help"],
