@@ -69,6 +69,11 @@ def counted(run):
     return counter.get_total_flops()
 
 
+def angles(config):
+    """The FLOPs of rotary angles, which are products in older transformers."""
+    return TOKENS * config.hidden_size // config.num_attention_heads
+
+
 @pytest.mark.parametrize("name", ["tiny", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "gemma3", "gemma4"])
 def test_text_formula_is_what_torch_counts(name, plain_of):
     model = plain_of(name)
@@ -90,8 +95,7 @@ def test_llama4_is_billed_for_the_experts_that_a_token_is_sent_to(plain_of):
     others = (config.num_local_experts - config.num_experts_per_tok) * len(config.moe_layers)
     wasted = 2 * TOKENS * others * 3 * config.hidden_size * config.intermediate_size
     shape = TextShape.of(config.to_dict())
-    # Rotary angles are products in older transformers.
-    assert shape.flops(TOKENS, TOKENS**2, TOKENS) == pytest.approx(found - wasted, rel=1e-4)
+    assert found - wasted - shape.flops(TOKENS, TOKENS**2, TOKENS) in (0, angles(config))
 
 
 def test_mllama_attends_to_visual_states_in_some_layers(plain_of):
@@ -100,7 +104,7 @@ def test_mllama_attends_to_visual_states_in_some_layers(plain_of):
     seen = {"cross_attention_states": states, "cross_attention_mask": torch.zeros(1, 1, TOKENS, 74)}
     found = counted(lambda: text(input_ids=ids, use_cache=False, **seen))
     shape = TextShape.of(text.config.to_dict())
-    assert shape.flops(TOKENS, TOKENS**2, 0, seen=74 * TOKENS, states=74) == pytest.approx(found, rel=1e-4)
+    assert found - shape.flops(TOKENS, TOKENS**2, 0, seen=74 * TOKENS, states=74) in (0, angles(text.config))
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "gemma4", "llama4", "mllama"])
