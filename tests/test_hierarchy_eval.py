@@ -324,7 +324,7 @@ def test_a_malformed_answer_is_one_line_that_names_it(vlmkit_here, bank, tmp_pat
 WRONG = {
     "nothing": ((), "nothing to judge"),
     "no taxonomy": (("--predictions", "bank.jsonl"), "no taxonomy to judge by"),
-    "no run": (("--run", "nowhere", "--taxonomy", "tree.json"), "nowhere holds no predictions"),
+    "no run": (("--run", "nowhere", "--taxonomy", "tree.json"), "nowhere holds no run"),
     "two": (("--run", "nowhere", "--predictions", "bank.jsonl"), "are two things to judge"),
     "two trees": (("bank.jsonl", "--predictions", "x", "--taxonomy", "tree.json"), "come with their own taxonomy"),
     "other images": (("bank.jsonl", "--data", "glyphs:labels=9,images=3"), "lacks 6 of the 6 images"),

@@ -17,10 +17,11 @@ from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
+from vlmkit.runs import StoredRun
 from vlmkit_hierarchy.asked import AskedImages
 from vlmkit_hierarchy.asking import AskSheet, Mode, text_prompt
 from vlmkit_hierarchy.bank import Bank
-from vlmkit_hierarchy.grading import of_bank, of_replies, run_records
+from vlmkit_hierarchy.grading import of_bank, of_replies
 from vlmkit_hierarchy.judging import judge_predictions, judge_run, taxonomy_of_run
 from vlmkit_hierarchy.letters import LETTER_PARSERS
 from vlmkit_hierarchy.model_run import ModelRun
@@ -162,7 +163,7 @@ def _ask(
         images = Builder(plugins.registry).dataset(spec)
 
     def judged(directory: Path) -> dict[str, Any]:
-        pairs = of_bank(run_records(directory), bank)
+        pairs = of_bank(StoredRun.read(directory).records(), bank)
         results = grading.results(pairs, bank.taxonomy)
         if READOUTS[readout] is None:
             others = [name for name in LETTER_PARSERS if name != parser]

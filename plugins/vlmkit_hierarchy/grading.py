@@ -7,12 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from cattrs import BaseValidationError
-
-from vlmkit.errors import RunDirectoryError, TaxonomyError
-from vlmkit.runs import Record, from_json
-from vlmkit.runs.directory import PREDICTIONS, SAMPLES
-from vlmkit.runs.files import JsonLines
+from vlmkit.errors import TaxonomyError
+from vlmkit.runs import Record, StoredRun
 from vlmkit_hierarchy.asking import asked, filled, parsed
 from vlmkit_hierarchy.bank import Bank, Sheet, letter_index
 from vlmkit_hierarchy.graded import Levels, Pair
@@ -20,22 +16,6 @@ from vlmkit_hierarchy.jsonl import Line, json_lines
 from vlmkit_hierarchy.levels import LevelNames
 
 WHAT = "prediction file"
-
-
-def run_records(directory: Path) -> Iterator[Record]:
-    """Read the records of a run, finished or not; there are none before its first image is done.
-
-    Raises:
-        RunDirectoryError: A line is no record.
-    """
-    lines = JsonLines(directory / PREDICTIONS)
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield from_json(line, Record)
-        except BaseValidationError:
-            raise RunDirectoryError(
-                f"{lines.path} line {number} is no record of this version", hint="run it again"
-            ) from None
 
 
 def of_bank(records: Iterable[Record], bank: Bank) -> Iterator[Pair]:
@@ -47,9 +27,9 @@ def of_bank(records: Iterable[Record], bank: Bank) -> Iterator[Pair]:
 
 def of_replies(directory: Path, bank: Bank, parser: str, *, autofill_leaf: bool) -> Iterator[Pair]:
     """Yield the pairs of a run over a question bank that generated text, read by another parser."""
-    done = {record.id for record in run_records(directory) if record.error is None}
-    samples = JsonLines(directory / SAMPLES)
-    for image, lines in groupby(samples, key=lambda line: str(line["id"])):
+    run = StoredRun.read(directory)
+    done = {record.id for record in run.records() if record.error is None}
+    for image, lines in groupby(run.samples(), key=lambda line: str(line["id"])):
         if image in done:
             sheet = bank.sheet(image)
             questions = asked(sheet, autofill_leaf=autofill_leaf)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from vlmkit import Taxonomy
-from vlmkit.errors import RunDirectoryError, UserError
+from vlmkit.errors import UserError
 from vlmkit.registry import Builder
-from vlmkit.runs import Tally, to_json
-from vlmkit.runs.directory import PREDICTIONS, TAXONOMY
+from vlmkit.runs import StoredRun, Tally, to_json
+from vlmkit.runs.stored import TAXONOMY
 from vlmkit_hierarchy.bank import Bank
 from vlmkit_hierarchy.graded import Pair
-from vlmkit_hierarchy.grading import of_answers, of_bank, of_paths, of_run, run_records
+from vlmkit_hierarchy.grading import of_answers, of_bank, of_paths, of_run
 from vlmkit_hierarchy.levels import LevelNames
 from vlmkit_hierarchy.summary import Grading
 
@@ -22,13 +22,11 @@ def judge_run(directory: Path, by: Bank | Taxonomy, grading: Grading) -> dict[st
     """Return the results of a run: of one over the questions of a bank, or of one that predicts labels of a taxonomy.
 
     Raises:
-        RunDirectoryError: It has no predictions, or a line is no record.
+        RunDirectoryError: It holds no run, or a line is no record.
         UserError: It has no prediction about these questions or labels.
         TaxonomyError: A target is not in the taxonomy.
     """
-    if not (directory / PREDICTIONS).exists():
-        raise RunDirectoryError(f"{directory} holds no predictions", hint="give the directory that vlmkit run wrote")
-    records = list(run_records(directory))
+    records = list(StoredRun.read(directory).records())
     tally = Tally.of(records)
     pairs = of_bank(records, by) if isinstance(by, Bank) else of_run(records, LevelNames(by))
     return {

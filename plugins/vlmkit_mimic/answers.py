@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import frozen
-from cattrs import BaseValidationError
 
 from vlmkit.data.text import TextFile
-from vlmkit.errors import DataError, RunDirectoryError
-from vlmkit.runs import Record, from_json
-from vlmkit.runs.directory import PREDICTIONS, read_manifest
-from vlmkit.runs.files import JsonLines
+from vlmkit.errors import DataError
+from vlmkit.runs import StoredRun
 from vlmkit_mimic.benchmark import Benchmark
 
 
@@ -78,17 +75,6 @@ def of_run(directory: Path, benchmark: Benchmark, *, name: str | None = None) ->
         RunDirectoryError: It holds no run, or a line of it is no record.
         DataError: It is not about this benchmark.
     """
-    if read_manifest(directory) is None:
-        raise RunDirectoryError(f"{directory} holds no run", hint="give a directory of vlmkit run or mimic eval")
-    lines = JsonLines(directory / PREDICTIONS)
-    replies: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = from_json(line, Record)
-        except BaseValidationError as error:
-            raise RunDirectoryError(
-                f"{lines.path} line {number} is no record of this version", hint="run it again"
-            ) from error
-        if record.text is not None:
-            replies[record.id] = record.text
+    records = StoredRun.read(directory).records()
+    replies = {record.id: record.text for record in records if record.text is not None}
     return Answers.of(name or directory.name, replies, benchmark)

@@ -7,12 +7,14 @@ from vlmkit.runs.location import default_directory
 from vlmkit.runs.record import Record
 from vlmkit.runs.results import Tally, summary
 from vlmkit.runs.run import Run
+from vlmkit.runs.stored import StoredRun
 from vlmkit.runs.survey import Survey
 
 __all__ = [
     "Record",
     "Run",
     "RunDirectory",
+    "StoredRun",
     "Survey",
     "Tally",
     "default_directory",

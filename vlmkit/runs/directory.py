@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from attrs import field, frozen
-from cattrs import BaseValidationError
 
 from vlmkit.errors import RunDirectoryError
-from vlmkit.runs.convert import dumps, from_json, to_json
+from vlmkit.runs.convert import dumps, to_json
 from vlmkit.runs.files import JsonLines, Lock, disk_errors, write_atomically
 from vlmkit.runs.fingerprint import differences
 from vlmkit.runs.record import Record
+from vlmkit.runs.stored import MANIFEST, PREDICTIONS, RESULTS, SAMPLES, TAXONOMY, read_manifest, read_records
 from vlmkit.taxonomy import paths
 from vlmkit.types import Taxonomy
 
-MANIFEST, PREDICTIONS, RESULTS, SAMPLES, LOCK = (
-    "manifest.json",
-    "predictions.jsonl",
-    "results.json",
-    "samples.jsonl",
-    ".lock",
-)
-TAXONOMY = "taxonomy.json"
+LOCK = ".lock"
 
 
 @frozen
@@ -93,15 +85,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: A line is no record.
         """
-        predictions = JsonLines(self.path / PREDICTIONS)
-        for number, line in enumerate(predictions, start=1):
-            try:
-                record = from_json(line, Record)
-            except BaseValidationError as error:
-                raise RunDirectoryError(
-                    f"{predictions.path} line {number} is no record of this version", hint="give another --output"
-                ) from error
-            yield record
+        return read_records(self.path)
 
     def write_taxonomy(self, taxonomy: Taxonomy) -> None:
         """Write ``taxonomy.json``, from each label to its path.
@@ -128,37 +112,6 @@ class RunDirectory:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-
-def read_manifest(path: Path) -> dict[str, Any] | None:
-    """Return the manifest of a run directory, or None where there is none.
-
-    Raises:
-        RunDirectoryError: It cannot be read.
-    """
-    return _read_object(path / MANIFEST)
-
-
-def read_results(path: Path) -> dict[str, Any] | None:
-    """Return the results of a run directory, or None where there are none yet.
-
-    Raises:
-        RunDirectoryError: They cannot be read.
-    """
-    return _read_object(path / RESULTS)
-
-
-def _read_object(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunDirectoryError(f"{path} cannot be read ({reason})", hint="give another --output") from error
-    if not isinstance(value, dict):
-        raise RunDirectoryError(f"{path} holds no JSON object", hint="give another --output")
-    return value
 
 
 def _write_manifest(path: Path, manifest: Mapping[str, Any], *, fresh: bool) -> bool:

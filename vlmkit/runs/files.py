@@ -132,7 +132,7 @@ class JsonLines:
                 os.close(descriptor)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Read the objects in order.
+        """Read the objects in order; a last line without its end is none yet.
 
         Raises:
             RunDirectoryError: A line is no JSON object.
@@ -169,7 +169,8 @@ class JsonLines:
         with disk_errors(self.path):
             if self.path.exists():
                 with self.path.open("rb") as file:
-                    yield from file
+                    # Another process may be writing the last one.
+                    yield from (line for line in file if line.endswith(b"\n"))
 
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
         try:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vlmkit.errors import RunDirectoryError
-from vlmkit.runs.directory import read_manifest, read_results
 from vlmkit.runs.files import disk_errors
+from vlmkit.runs.stored import read_manifest, read_results
 
 
 def default_directory(

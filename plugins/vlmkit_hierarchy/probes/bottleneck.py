@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from vlmkit.data.text import TextFile
 from vlmkit.errors import DataError, UnknownNameError
-from vlmkit.runs.directory import RESULTS
+from vlmkit.runs.stored import RESULTS
 from vlmkit.types.tuples import as_tuple
 from vlmkit_hierarchy.probes.tables import HCA
 from vlmkit_hierarchy.tables import interval
