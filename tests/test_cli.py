@@ -365,9 +365,9 @@ def test_a_plugin_adds_commands_and_takes_none_away(vlmkit, toy, install_plugin)
     assert "plugin greedy (greedy-dist 1.0)" in result.stderr and "'run' is already taken" in result.stderr
 
 
-def test_doctor_is_broken_by_what_is_broken(vlmkit, install_plugin):
+def test_doctor_is_broken_by_what_is_broken(vlmkit_here, install_plugin):
     install_plugin("rotten", BROKEN)
-    result = vlmkit("doctor", "--json")
+    result = vlmkit_here("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(result.stdout)}
     assert result.returncode == 1
     assert checks["plugin"]["state"] == "broken" and "rotten" in checks["plugin"]["found"]
