@@ -136,7 +136,7 @@ class Plain:
     def _next_log_probs(self, inputs: Mapping[str, Any], last: int) -> torch.Tensor:
         """Return the log-probabilities of what follows each of the last tokens, float32 [last, vocabulary]."""
         with torch.inference_mode():
-            logits = self.model(**inputs, logits_to_keep=last).logits[0]
+            logits: torch.Tensor = self.model(**inputs, logits_to_keep=last).logits[0]
         return logits.float().log_softmax(-1)
 
     def _tokens(self, text: str) -> list[int]:
