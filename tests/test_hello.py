@@ -49,9 +49,10 @@ def run(site: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_tutorial_test_passes(site):
+def test_tutorial_test_passes(site, monkeypatch):
+    monkeypatch.syspath_prepend(site)
     (code,) = blocks("python test")
-    run(site, "-c", code)
+    exec(code, {})
 
 
 def test_plugin_is_listed_with_its_distribution(site):
