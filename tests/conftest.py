@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -42,6 +43,16 @@ def write_plugin(directory: Path, name: str, source: str) -> Path:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text(f"[vlmkit]\n{name} = {name}\n", encoding="utf-8")
     return directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Put whatever is temporary, in child processes too, where pytest clears up: a killed worker leaves nothing."""
+    folder = str(tmp_path_factory.getbasetemp())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture
@@ -90,7 +101,8 @@ def vlmkit_here(
         with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
             for name, value in {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", **variables}.items():
                 patch.setenv(name, value)
-            main([str(argument) for argument in arguments])
+            patch.setattr(sys, "argv", ["vlmkit", *map(str, arguments)])
+            main(sys.argv[1:])
         assert isinstance(end.value.code, int)
         return subprocess.CompletedProcess(arguments, end.value.code, *capfd.readouterr())
 

@@ -48,8 +48,8 @@ def test_json_of_a_random_model(vlmkit_here):
         assert cells[labels, "letter"]["flops_per_image"] != cells[labels, "likelihood"]["flops_per_image"]
 
 
-def test_table_of_the_embedded_model(vlmkit):
-    result = vlmkit("bench", "speed", "tiny", *QUICK, "--labels", "5", "--readout", "likelihood")
+def test_table_of_the_embedded_model(vlmkit_here):
+    result = vlmkit_here("bench", "speed", "tiny", *QUICK, "--labels", "5", "--readout", "likelihood")
     assert result.returncode == 0, result.stderr
     for wanted in ("5 labels", "groups of 20", "likelihood", "times as fast as generate", "ideal trie", "GFLOP/s"):
         assert wanted in result.stdout

@@ -5,22 +5,35 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
-
-def run(name: str, *arguments: str, **variables: str) -> str:
-    command = [sys.executable, str(BENCHMARKS / name), *arguments]
-    environment = {**os.environ, **variables}
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+Run = Callable[..., str]
 
 
-def test_dci_against_generate():
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a script as ``python benchmarks/NAME`` does, but in this process, and return what it prints."""
+
+    def call(name: str, *arguments: str) -> str:
+        script = str(BENCHMARKS / name)
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(script, run_name="__main__")
+        assert end.value.code == 0
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_dci_against_generate(run):
     figures = json.loads(run("dci_vs_generate.py", "--labels", "60", "--images", "2", "--in-flight", "1", "--json"))
     for dtype in ("float32", "bfloat16"):
         assert figures[dtype]["queries_per_image"] == 4
@@ -29,7 +42,7 @@ def test_dci_against_generate():
 
 
 @pytest.mark.slow
-def test_tiny_curve():
+def test_tiny_curve(run):
     table = run("tiny_curve.py", "--images", "2", "--labels", "5,10").splitlines()
     assert [line.split("|")[1].strip() for line in table[:5]] == [
         "labels",
@@ -40,7 +53,7 @@ def test_tiny_curve():
     ]
 
 
-def gpu_report(folder: Path, *options: str) -> tuple[str, list[str]]:
+def gpu_report(run: Run, folder: Path, *options: str) -> tuple[str, list[str]]:
     """Return the report of a quick run on the CPU, and what became of each part."""
     run("gpu.py", "--device", "cpu", "--quick", *options, "--output", str(folder))
     (page,) = folder.glob("*-cpu.md")
@@ -49,16 +62,16 @@ def gpu_report(folder: Path, *options: str) -> tuple[str, list[str]]:
     return report, [line.split("|")[4].strip() for line in table]
 
 
-def test_gpu_report_goes_the_same_way_on_the_cpu(tmp_path):
-    report, outcomes = gpu_report(tmp_path, "--part", "attention", "--part", "tests")
+def test_gpu_report_goes_the_same_way_on_the_cpu(run, tmp_path):
+    report, outcomes = gpu_report(run, tmp_path, "--part", "attention", "--part", "tests")
     assert outcomes == ["fine", "fine"]
     for wanted in ("milliseconds a call", "skipped in", "transformers"):
         assert wanted in report
 
 
 @pytest.mark.slow
-def test_gpu_report_has_every_part(tmp_path):
-    report, outcomes = gpu_report(tmp_path)
+def test_gpu_report_has_every_part(run, tmp_path):
+    report, outcomes = gpu_report(run, tmp_path)
     assert outcomes == ["fine"] * 8
     for wanted in ("all within 0.0001 nats", "all within 1.25 nats", "internvl", "skipped in"):
         assert wanted in report
@@ -90,10 +103,14 @@ def test_gpu_parts_take_under_ten_minutes_together(monkeypatch):
 
 
 def test_gpu_without_a_device_says_so_and_succeeds():
-    assert run("gpu.py", CUDA_VISIBLE_DEVICES="") == "no CUDA device here: nothing measured\n"
+    command = [sys.executable, str(BENCHMARKS / "gpu.py")]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "no CUDA device here: nothing measured\n"
 
 
-def test_attention_is_the_same_each_way():
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+def test_attention_is_the_same_each_way(run):
     small = ("--rows", "3", "--width", "8", "--depth", "12", "--times", "1", "--flex")
     lines = [line.split() for line in run("attention.py", *small).splitlines()[1:]]
     assert [line[:2] for line in lines] == [
@@ -103,14 +120,14 @@ def test_attention_is_the_same_each_way():
         assert float(off) < {"float32": 1e-5, "bfloat16": 5e-2}[dtype]
 
 
-def test_ways_to_predict_paths():
+def test_ways_to_predict_paths(run):
     table = run("paths_table.py", "--labels", "12", "--images", "2").splitlines()
     assert [line.split("|")[1].strip() for line in table[2:4]] == ["`tree:descend=flat-by-level+flat`", "`tree+flat`"]
     assert len(table) == 2 + 6 + 2
 
 
 @pytest.mark.slow
-def test_a_lora_is_measured_by_hca():
+def test_a_lora_is_measured_by_hca(run):
     sizes = ("--base-steps", "60", "--images", "40", "--test-images", "20", "--steps", "30")
     table = run("lora_hierarchy.py", *sizes).splitlines()
     assert [line.split("|")[1].strip() for line in table[2:4]] == ["before", "after"]
@@ -118,13 +135,13 @@ def test_a_lora_is_measured_by_hca():
     assert por[1] > por[0]  # thirty steps teach the words, if not the paths
 
 
-def test_question_bank():
+def test_question_bank(run):
     figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
     assert figures["questions"] == 600
     assert figures["processor_seconds"] >= 0
 
 
-def test_reducers_leave_fewer_tokens():
+def test_reducers_leave_fewer_tokens(run):
     ways = ("--way", "flat", "--way", "pooled:factor=4+flat", "--way", "fastv:keep=0.5,layer=1+flat")
     figures = json.loads(run("reducers.py", "--model", "tiny", "--images", "2", "--examples", "1", *ways, "--json"))
     whole, pooled, pruned = figures["ways"].values()

@@ -323,19 +323,19 @@ def vlmkit_commands(cli):
 """
 
 
-def test_a_broken_plugin_is_shown_and_stops_nothing(vlmkit, toy, install_plugin):
+def test_a_broken_plugin_is_shown_and_stops_nothing(vlmkit_here, install_plugin):
     install_plugin("rotten", BROKEN)
-    rows = {row["name"]: row for row in json.loads(vlmkit("plugins", "--json").stdout)}
+    rows = {row["name"]: row for row in json.loads(vlmkit_here("plugins", "--json").stdout)}
     assert rows["toy"]["error"] is None and rows["toy"]["hooks"] == ["vlmkit_commands", "vlmkit_register"]
     assert "plugin rotten (rotten-dist 1.0): ModuleNotFoundError" in rows["rotten"]["error"]
-    listed = vlmkit("plugins")
+    listed = vlmkit_here("plugins")
     assert listed.returncode == 0 and "broken" in listed.stdout
-    result = vlmkit(*COLOURS)
+    result = vlmkit_here(*COLOURS)
     assert result.returncode == 0
     assert result.stderr.startswith("warning: plugin rotten") and result.stderr.count("\n") == 1
-    assert vlmkit("--no-plugin", "rotten", *COLOURS).stderr == ""
-    assert vlmkit(*COLOURS, VLMKIT_NO_PLUGIN="rotten").stderr == ""
-    assert "unknown plugin 'rotte'; did you mean rotten?" in one_line(vlmkit("--no-plugin", "rotte", *COLOURS))
+    assert vlmkit_here("--no-plugin", "rotten", *COLOURS).stderr == ""
+    assert vlmkit_here(*COLOURS, VLMKIT_NO_PLUGIN="rotten").stderr == ""
+    assert "unknown plugin 'rotte'; did you mean rotten?" in one_line(vlmkit_here("--no-plugin", "rotte", *COLOURS))
 
 
 def test_a_plugin_cannot_take_a_built_in_name(vlmkit, install_plugin):
@@ -365,9 +365,9 @@ def test_a_plugin_adds_commands_and_takes_none_away(vlmkit, toy, install_plugin)
     assert "plugin greedy (greedy-dist 1.0)" in result.stderr and "'run' is already taken" in result.stderr
 
 
-def test_doctor_is_broken_by_what_is_broken(vlmkit, install_plugin):
+def test_doctor_is_broken_by_what_is_broken(vlmkit_here, install_plugin):
     install_plugin("rotten", BROKEN)
-    result = vlmkit("doctor", "--json")
+    result = vlmkit_here("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(result.stdout)}
     assert result.returncode == 1
     assert checks["plugin"]["state"] == "broken" and "rotten" in checks["plugin"]["found"]

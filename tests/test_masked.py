@@ -90,9 +90,9 @@ def dense(family, plain, images, layers, *, text):
         mask = kwargs["attention_mask"].clone()
         assert mask.dim() == 4 and mask.is_floating_point()
         skipped = mask.shape[3] - mask.shape[2]  # queries that nothing reads
-        for query, key in hidden:
-            if query >= skipped:
-                mask[:, :, query - skipped, key] = torch.finfo(mask.dtype).min
+        pairs = [(query - skipped, key) for query, key in hidden if query >= skipped]
+        queries, keys = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
+        mask[:, :, queries, keys] = torch.finfo(mask.dtype).min
         return args, {**kwargs, "attention_mask": mask}
 
     hidden = []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from vlmkit.data.images import open_image
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import BackendError
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.testing.models import RECIPES, small_checkpoint
+from vlmkit.testing.models import RECIPES, shared_checkpoint
 from vlmkit.testing.parity import READOUTS, measure, model_names
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.situations import SITUATIONS, write_pictures
@@ -46,19 +44,8 @@ def situation(name: str):
     return found
 
 
-@pytest.fixture
-def parity(tmp_path, environment):
-    """Run ``vlmkit parity`` in a process of its own, in the directory ``tmp_path``."""
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vlmkit", "parity", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-
-    return call
-
-
-def test_two_families_agree_with_plain_forwards(parity, tmp_path):
-    done = parity("gemma3", "tiny", "--device", "cpu", "--json", "--markdown", "page.md")
+def test_two_families_agree_with_plain_forwards(vlmkit_here, tmp_path):
+    done = vlmkit_here("parity", "gemma3", "tiny", "--device", "cpu", "--json", "--markdown", "page.md")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["tolerance"] == 1e-4
@@ -74,10 +61,9 @@ def test_two_families_agree_with_plain_forwards(parity, tmp_path):
         assert wanted in page
 
 
-def test_a_wrong_backend_is_found(parity, install_plugin, tmp_path):
+def test_a_wrong_backend_is_found(vlmkit_here, install_plugin, tmp_path):
     install_plugin("off", OFF)
-    directory = small_checkpoint("qwen3_vl", tmp_path / "model")
-    done = parity(f"off:model={directory}")
+    done = vlmkit_here("parity", f"off:model={shared_checkpoint('qwen3_vl')}")
     assert done.returncode == 1, done.stderr
     assert "OFF" in done.stdout
     assert "NOT ALL within 0.0001 nats" in done.stdout
@@ -120,7 +106,7 @@ def test_a_tree_that_fits_the_budget_is_no_test_of_it():
 
 
 def test_the_trunk_is_longer_than_the_window(tmp_path):
-    directory = small_checkpoint("gemma3", tmp_path / "model")
+    directory = shared_checkpoint("gemma3")
     images = [open_image(path) for path in write_pictures(tmp_path)]
     plain = Plain(directory)
     queries = situation("trunk longer than the window").questions(images, plain, Letter())

@@ -73,10 +73,10 @@ def test_normalisations_letters_none_and_several_images_equal_plain_forwards(loc
         ]
     )
     names = [label.name for label in LABELS]
-    assert_close(mean.log_probs, [np.mean(plain.token_log_probs(base, name, end=True)) for name in names])
-    assert_close(first.log_probs, [plain.token_log_probs(base, name)[0] for name in names])
-    lettered = evolve(base, readout=Letter())
-    assert_close(letter.log_probs, [plain.token_log_probs(lettered, chr(65 + i))[0] for i in range(len(names))])
+    ended = [plain.token_log_probs(base, name, end=True) for name in names]
+    assert_close(mean.log_probs, [np.mean(each) for each in ended])
+    assert_close(first.log_probs, [each[0] for each in ended])
+    assert_close(letter.log_probs, plain.log_probs(evolve(base, readout=Letter())))
     offered = evolve(base, allow_none=True)
     assert_close(none.log_probs, [sum(plain.token_log_probs(offered, name)) for name in names])
     assert_close([none.none_log_prob], [sum(plain.token_log_probs(offered, "None"))])
@@ -99,7 +99,14 @@ def scores(backend, queries: Sequence[Choose], size: int) -> list[float]:
     return [score for chunk in chunks for ballot in backend.answer(chunk) for score in ballot.log_probs]
 
 
-@pytest.mark.parametrize("size", [1, 3, 17])
-def test_batch_size_and_neighbours_never_change_a_score(local, size):
+@pytest.fixture(scope="module")
+def together(local):
+    """Questions, and their scores when asked all at once."""
     queries = questions(noise(6))
-    assert_close(scores(backend_of(local), queries, size), scores(backend_of(local), queries, len(queries)))
+    return queries, scores(backend_of(local), queries, len(queries))
+
+
+@pytest.mark.parametrize("size", [1, 3, 17])
+def test_batch_size_and_neighbours_never_change_a_score(local, together, size):
+    queries, expected = together
+    assert_close(scores(backend_of(local), queries, size), expected)

@@ -37,8 +37,8 @@ def by_colour(tmp_path: Path) -> Path:
     return tmp_path / "colours.csv"
 
 
-def test_the_tree_of_a_data_set_is_descended_and_kept(vlmkit, tmp_path: Path) -> None:
-    result = vlmkit(*GLYPH_RUN, "--strategy", "tree:descend=full", "--output", "run", "--json")
+def test_the_tree_of_a_data_set_is_descended_and_kept(vlmkit_here, tmp_path: Path) -> None:
+    result = vlmkit_here(*GLYPH_RUN, "--strategy", "tree:descend=full", "--output", "run", "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["metrics"]["accuracy"]["value"] >= 0.75
     tree = read_taxonomy(tmp_path / "run" / "taxonomy.json")

@@ -1,34 +1,27 @@
-"""The embedded model, through the real command line: the collapse of long lists, and what mends it."""
+"""The embedded model, through the command line: the collapse of long lists, and what mends it."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import shutil
 
 import pytest
 
 from vlmkit import Choose, Pipeline
-from vlmkit.testing.models import small_checkpoint
 from vlmkit_adapters.tiny import CHECKPOINT
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_glyphs.names import GLYPHS, LEVELS
 from vlmkit_strategies.dci import DCI
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Results of ``vlmkit run DATA --strategy STRATEGY --json``, each computed once."""
-    known: dict[tuple[str, str], dict] = {}
+@pytest.fixture
+def results(vlmkit_here):
+    """Results of ``vlmkit run DATA --strategy STRATEGY --json``."""
 
     def run(data: str, strategy: str) -> dict:
-        if (data, strategy) not in known:
-            directory = tmp_path_factory.mktemp("run") / "run"
-            command = ["-m", "vlmkit", "run", data, "--strategy", strategy, "--output", str(directory), "--json"]
-            done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            known[data, strategy] = json.loads(done.stdout)
-        return known[data, strategy]
+        done = vlmkit_here("run", data, "--strategy", strategy, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     return run
 
@@ -101,10 +94,8 @@ def test_paper_policy_runs_on_the_real_model(results):
     assert found["usage"]["tokens"]["generated"] > 0
 
 
-def test_model_directory_without_weights_is_refused(tmp_path):
-    directory = small_checkpoint("qwen3_vl", tmp_path / "model")
-    (directory / "model.safetensors").unlink()
-    command = ["-m", "vlmkit", "run", "glyphs", "--model", str(directory), "--output", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+def test_model_directory_without_weights_is_refused(vlmkit_here, tmp_path):
+    directory = shutil.copytree(CHECKPOINT, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    done = vlmkit_here("run", "glyphs", "--model", directory)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "safetensors" in done.stderr and "Traceback" not in done.stderr

@@ -1,8 +1,8 @@
-"""The slow, obvious way through transformers alone: one full forward for each option, nothing shared, nothing kept."""
+"""The slow, obvious way through transformers alone: one full forward for each answer, nothing shared, nothing kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,27 +68,19 @@ class Plain:
             text: The answer.
             end: Whether the token that ends the model's turn belongs to it.
         """
-        target = [*self._tokens(text), *([self.end_token] if end else [])]
-        inputs = self.inputs(query)
-        length = inputs["input_ids"].shape[1]
-        for name, tensor in inputs.items():
-            if tensor.shape[:2] == (1, length):
-                # One entry a token: masks and kinds of the answer are those of the text right before it.
-                inputs[name] = torch.cat([tensor, *[tensor[:, -1:]] * len(target)], dim=1)
-        inputs["input_ids"][0, length:] = torch.tensor(target)
-        with torch.inference_mode():
-            logits = self.model(**inputs, logits_to_keep=len(target) + 1).logits[0]
-        log_probs = logits.float().log_softmax(-1)
-        return [float(log_probs[index, token]) for index, token in enumerate(target)]
+        return self._answer_log_probs(self.inputs(query), [*self._tokens(text), *([self.end_token] if end else [])])
 
     def log_probs(self, query: Choose) -> list[float]:
         """Return the score of every option by the readout ``Likelihood()`` or ``Letter()``, in nats."""
+        inputs = self.inputs(query)
         if isinstance(query.readout, Letter):
-            return [self.token_log_probs(query, chr(ord("A") + index))[0] for index in range(len(query.options))]
+            letters = [self._tokens(chr(ord("A") + index))[0] for index in range(len(query.options))]
+            return self._next_log_probs(inputs, 1)[0, letters].tolist()
         assert query.readout == Likelihood()
-        names = [option.name for option in query.options]
-        beginnings = {tuple(ids[:length]) for ids in map(self._tokens, names) for length in range(1, len(ids))}
-        return [sum(self.token_log_probs(query, name, end=tuple(self._tokens(name)) in beginnings)) for name in names]
+        answers = [self._tokens(option.name) for option in query.options]
+        beginnings = {tuple(ids[:length]) for ids in answers for length in range(1, len(ids))}
+        ended = [[*ids, self.end_token] if tuple(ids) in beginnings else ids for ids in answers]
+        return [sum(self._answer_log_probs(inputs, ids)) for ids in ended]
 
     def generate(self, query: Query, max_tokens: int) -> str:
         """Return the greedy reply."""
@@ -126,6 +118,26 @@ class Plain:
         if "chunked_attention" in kinds:
             return int(config.attention_chunk_size)
         return int(config.sliding_window) if "sliding_attention" in kinds else None
+
+    def _answer_log_probs(self, inputs: Mapping[str, Any], answer: list[int]) -> list[float]:
+        """Return the log-probability of every token of an answer, by one forward of prompt and answer."""
+        length = inputs["input_ids"].shape[1]
+        whole = {
+            # One entry a token: masks and kinds of the answer are those of the text right before it.
+            name: torch.cat([tensor, *[tensor[:, -1:]] * len(answer)], dim=1)
+            if tensor.shape[:2] == (1, length)
+            else tensor
+            for name, tensor in inputs.items()
+        }
+        whole["input_ids"][0, length:] = torch.tensor(answer)
+        log_probs = self._next_log_probs(whole, len(answer) + 1)
+        return [float(log_probs[index, token]) for index, token in enumerate(answer)]
+
+    def _next_log_probs(self, inputs: Mapping[str, Any], last: int) -> torch.Tensor:
+        """Return the log-probabilities of what follows each of the last tokens, float32 [last, vocabulary]."""
+        with torch.inference_mode():
+            logits: torch.Tensor = self.model(**inputs, logits_to_keep=last).logits[0]
+        return logits.float().log_softmax(-1)
 
     def _tokens(self, text: str) -> list[int]:
         ids: list[int] = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
