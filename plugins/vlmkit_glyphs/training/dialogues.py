@@ -53,7 +53,7 @@ class Dialogues:
             DataError: An example lacks something, or a picture is not square.
         """
         rows: list[torch.Tensor] = []
-        read = 0
+        places: dict[str, int] = {}
         sets: list[dict[int, list[Dialogue]]] = []
         for dataset in datasets:
             found: dict[int, list[Dialogue]] = {}
@@ -62,13 +62,16 @@ class Dialogues:
                     raise DataError(
                         f"{example.id} has no question, no answer or no picture", hint="train on data with all three"
                     )
-                pictures = [open_image(source, name=example.id).pixels for source in example.images]
-                if any(picture.width != picture.height for picture in pictures):
+                pictures = [open_image(source, name=example.id) for source in example.images]
+                # Questions share pictures.
+                new = {picture.digest: picture.pixels for picture in pictures if picture.digest not in places}
+                if any(pixels.width != pixels.height for pixels in new.values()):
                     raise DataError(f"a picture of {example.id} is not square", hint="crop it")
-                rows.append(patches(processor, pictures))
-                places = tuple(range(read, read + len(pictures)))
-                read += len(pictures)
-                found.setdefault(len(places), []).append(Dialogue(example.question, example.target, places))
+                if new:
+                    rows.append(patches(processor, [*new.values()]))
+                    places |= {digest: len(places) + index for index, digest in enumerate(new)}
+                shown = tuple(places[picture.digest] for picture in pictures)
+                found.setdefault(len(shown), []).append(Dialogue(example.question, example.target, shown))
             sets.append(found)
         return cls(torch.cat(rows).to(device), sets)
 
