@@ -113,12 +113,18 @@ def cluster_sums(observations: Iterable[tuple[Hashable, Sequence[float] | Sums]]
 
 
 def _resampled(strata: Sequence[Sums], seed: int) -> list[Sums]:
-    """Return the sums of each resample of each stratum, shape [REPLICATES, columns]."""
+    """Return the sums of each resample of each stratum, shape [REPLICATES, columns].
+
+    What is drawn is how often each distinct row comes: units with the same values need not be told apart.
+    """
     rng = np.random.default_rng(seed)
     resampled = []
     for values in strata:
-        even = np.full(len(values), 1 / len(values))
-        chunks = [rng.multinomial(len(values), even, size=_CHUNK) @ values for _ in range(REPLICATES // _CHUNK)]
+        _, first, times = np.unique(values, axis=0, return_index=True, return_counts=True)
+        # In the order in which rows are met: with all signs turned round, the same resamples come with theirs so.
+        met = np.argsort(first)
+        rows, shares = values[first[met]], times[met] / len(values)
+        chunks = [rng.multinomial(len(values), shares, size=_CHUNK) @ rows for _ in range(REPLICATES // _CHUNK)]
         resampled.append(np.concatenate(chunks))
     return resampled
 

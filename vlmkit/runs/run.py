@@ -41,6 +41,8 @@ class Run:
         taxonomy: The tree that the labels are leaves of, or None.
         limit: The limit, or None.
         allowed: From the number of examples to how many of them may fail.
+        abstain_below: Confidence below which a prediction counts as abstained from. No label is lost, and the same run
+            may be summed up again with another.
         warn: Told, once a plugin, that its observer raised.
     """
 
@@ -54,6 +56,7 @@ class Run:
     taxonomy: Taxonomy | None = None
     limit: int | None = None
     allowed: Callable[[int], float] = lambda total: total / 100
+    abstain_below: float = 0.0
     warn: Callable[[str], None] = print
     _warned: set[str] = field(factory=set, init=False, repr=False)
 
@@ -113,6 +116,7 @@ class Run:
             directory=str(self.directory),
             limit=self.limit,
             collisions=self.labels.collisions,
+            abstain_below=self.abstain_below,
         )
         n = results["n"]
         if status == "success" and n["failed"] > self.allowed(n["total"]):
