@@ -12,10 +12,8 @@ from vlmkit.runs import shown
 Lines = list[tuple[str, ...]]
 """A table: its head, and its rows."""
 
-_PAIR = (
-    *("pair", "both right", "only first", "only second", "neither"),
-    *("difference", "odds ratio", "p", "Holm", "needed"),
-)
+_PAIR = ("pair", "right: both / first / second / none", "difference", "odds ratio", "p", "Holm", "needed")
+_COUNTS = "right: examples that both runs have right, the first or the second alone, and none of the two."
 _EFFECT = "difference: points of top-1 accuracy that the second run has more than the first, with its 95 % interval."
 _P = (
     "p: mid-p McNemar; where several examples show the same picture, by flipping the signs of whole pictures. "
@@ -83,6 +81,7 @@ def footnotes(found: Comparison) -> Iterator[str]:
     for pair in found.pairs:
         if pair.left_out:
             yield f"{names[pair.a]}, {names[pair.b]}: {pair.left_out:,} examples are left out, not judged in both."
+    yield _COUNTS
     yield _EFFECT
     yield _P.format(pairs="one pair" if len(found.pairs) == 1 else f"{len(found.pairs):,} pairs")
     yield _NEEDED
@@ -123,7 +122,7 @@ def _operating(threshold: Threshold | None) -> str:
 
 def _pair(pair: Pair) -> Iterator[str]:
     one = pair.compared
-    yield from (f"{count:,}" for count in (one.both, one.only_a, one.only_b, one.neither))
+    yield " / ".join(f"{count:,}" for count in (one.both, one.only_a, one.only_b, one.neither))
     points = one.difference
     yield f"{100 * points.value:+.1f} ({100 * points.low:+.1f} to {100 * points.high:+.1f})"
     yield "-" if one.odds_ratio is None else f"{one.odds_ratio:.2f}"
