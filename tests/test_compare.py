@@ -227,3 +227,17 @@ def test_labels_abstained_from_are_shown_as_such_and_no_confidence_is_said(vlmki
         predictions.write_text("".join(json.dumps({**line, "confidence": one}) + "\n" for line in lines))
         done = vlmkit_here(*command, "--abstain-below", "0.5")
         assert other in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_two_seeds_of_one_strategy_hardly_differ_and_another_strategy_does(vlmkit_here, tmp_path):
+    for name, strategy, seed in (("one", "dci", 0), ("two", "dci", 1), ("flat", "flat", 0)):
+        data = "glyphs:labels=1000,images=20"
+        done = vlmkit_here("run", data, "--strategy", strategy, "--seed", seed, "--output", name, "--quiet")
+        assert done.returncode == 0, done.stderr
+    found = compared(vlmkit_here, "one", "two", "flat", "--baseline", "one")
+    assert found["differences"]["seed"] == [0, 1, 0]
+    same, other = found["pairs"]
+    assert same["p_holm"] > 0.05 > other["p_holm"]
+    assert other["compared"]["difference"]["value"] < -0.5 and other["compared"]["needed"] < 20
+    assert all(one["confidences"]["calibration"]["n"] == 20 for one in found["runs"])

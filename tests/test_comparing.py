@@ -197,6 +197,14 @@ def test_a_threshold_keeps_most_at_the_risk_asked_for(scored, risk):
         assert found.accuracy.value == pytest.approx(np.mean(kept))
 
 
+@given(SCORED, st.floats(0, 1))
+def test_a_threshold_keeps_as_much_as_is_asked_for_and_no_greater_one_does(scored, coverage):
+    found = RiskCoverage.of(*columns(scored)).keeping(coverage)
+    kept = {at: np.mean([sure >= at for sure, _ in scored]) for at, _ in scored}
+    assert found.at == max(at for at, share in kept.items() if share >= coverage - 1e-9)
+    assert found.coverage == pytest.approx(kept[found.at])
+
+
 @given(st.lists(st.floats(-50, 0), min_size=2, max_size=8))
 def test_confidences_over_all_names_sum_to_1(scores):
     ranking = [(str(index), score) for index, score in enumerate(scores)]

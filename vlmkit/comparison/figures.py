@@ -17,6 +17,9 @@ from vlmkit.types.tuples import as_tuple
 RISKS = (0.01, 0.05, 0.1)
 """Shares of wrong predictions for which a threshold is sought."""
 
+_POINTS = 10
+"""Points of a risk-coverage curve, at equal steps of coverage."""
+
 _SHARES = ("accuracy", "top5_accuracy", "none_rate", "invalid_rate")
 
 
@@ -63,12 +66,14 @@ class Confidences:
 
     Args:
         calibration: Whether they mean what they say.
-        aurc: Area under the risk-coverage curve.
+        curve: The risk-coverage curve, at each tenth of the predictions.
+        aurc: Area under it.
         operating: Where to abstain.
         unscored: Judged examples without a confidence, which are in none of this.
     """
 
     calibration: Calibration
+    curve: tuple[Threshold, ...] = field(converter=as_tuple)
     aurc: float
     operating: tuple[Operating, ...] = field(converter=as_tuple)
     unscored: int
@@ -82,8 +87,9 @@ class Confidences:
         if found is None:
             return None
         curve = RiskCoverage.of(sure, right)
+        points = [curve.keeping(step / _POINTS) for step in range(1, _POINTS + 1)]
         operating = [Operating(risk, curve.threshold(risk)) for risk in RISKS]
-        return cls(found, curve.area, operating, len(judged) - len(scored))
+        return cls(found, points, curve.area, operating, len(judged) - len(scored))
 
 
 @frozen

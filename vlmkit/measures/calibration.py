@@ -108,13 +108,18 @@ class RiskCoverage:
     def threshold(self, risk: float) -> Threshold | None:
         """Return the threshold that keeps most while at most a share ``risk`` of it is wrong; None where none does."""
         (fitting,) = np.nonzero(self.wrong <= risk * self.kept)
-        if not len(fitting):
-            return None
-        last = fitting[-1]
-        kept, wrong = int(self.kept[last]), int(self.wrong[last])
+        return self._at(fitting[-1]) if len(fitting) else None
+
+    def keeping(self, coverage: float) -> Threshold:
+        """Return the greatest threshold that keeps at least a share ``coverage`` of the predictions."""
+        # A product such as 0.55 * 100 may lie a little above the whole number.
+        return self._at(np.searchsorted(self.kept, min(coverage, 1.0) * self.kept[-1] - 1e-9))
+
+    def _at(self, index: np.intp) -> Threshold:
+        kept, wrong = int(self.kept[index]), int(self.wrong[index])
         accuracy = wilson(kept - wrong, kept)
         assert accuracy is not None
-        return Threshold(float(self.thresholds[last]), kept / int(self.kept[-1]), accuracy)
+        return Threshold(float(self.thresholds[index]), kept / int(self.kept[-1]), accuracy)
 
 
 def calibration(confidences: Sequence[float], right: Sequence[bool]) -> Calibration | None:

@@ -105,7 +105,16 @@ class Record:
         if prediction is None:
             failure = Failure(type(solved.error).__name__, str(solved.error))
             return cls(
-                *(example.id, None, example.target, None, (), (), None, solved.usage, failure), pictures=pictures
+                id=example.id,
+                label=None,
+                target=example.target,
+                correct=None,
+                ranking=(),
+                trace=(),
+                text=None,
+                usage=solved.usage,
+                error=failure,
+                pictures=pictures,
             )
         judged = example.target is not None and example.question is None
         return cls(
