@@ -81,7 +81,7 @@ class Record:
         path: ``Prediction.path``.
         confidence: Probability of the label among the names of the whole ranking; None where scores give none.
         pictures: A digest of where the example's pictures come from: two examples of a run with the same one show the
-            same pictures.
+            same pictures. None for a failed example, and where there is no picture.
     """
 
     id: str
@@ -101,21 +101,9 @@ class Record:
     def of(cls, solved: Solved) -> Self:
         """Return the record of a solved or failed example."""
         example, prediction = solved.example, solved.prediction
-        pictures = _digest(example.images)
         if prediction is None:
             failure = Failure(type(solved.error).__name__, str(solved.error))
-            return cls(
-                id=example.id,
-                label=None,
-                target=example.target,
-                correct=None,
-                ranking=(),
-                trace=(),
-                text=None,
-                usage=solved.usage,
-                error=failure,
-                pictures=pictures,
-            )
+            return cls(example.id, None, example.target, None, (), (), None, solved.usage, failure)
         judged = example.target is not None and example.question is None
         return cls(
             id=example.id,
@@ -129,7 +117,7 @@ class Record:
             error=None,
             path=prediction.path,
             confidence=confidence(prediction.ranking, prediction.label),
-            pictures=pictures,
+            pictures=_digest(example.images),
         )
 
     def kept(self, abstain_below: float) -> bool:
