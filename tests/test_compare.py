@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from attrs import evolve
@@ -92,11 +93,11 @@ def test_figures_of_known_runs(vlmkit_here, run):
 
 def test_tables_and_the_page_say_the_same(vlmkit_here, run, tmp_path):
     a = run("a", records([True, True, False], confidence=0.9))
-    b = run("b", records([True, False, False], confidence=0.9), prompt="p|q")
+    b = run("b", records([True, False, False], confidence=0.9), prompt="p|q", strategy={"type": "some.module.Flat"})
     done = vlmkit_here("compare", a, b, "--markdown", tmp_path / "page.md")
     assert done.returncode == 0
     page = (tmp_path / "page.md").read_text()
-    for wanted in ("1 / 1 / 0 / 1", "-33.3", "calibration error (ECE)", "Holm: adjusted for one pair"):
+    for wanted in ("1 / 1 / 0 / 1", "-33.3", "calibration error (ECE)", "Holm: adjusted for one pair", " Flat "):
         assert wanted in done.stdout and wanted in page
     assert r"p\|q" in page
     assert "cannot be written" in refused(vlmkit_here, a, b, "--markdown", tmp_path / "no" / "page.md")
@@ -154,6 +155,11 @@ def test_what_cannot_be_judged_is_refused(vlmkit_here, run, tmp_path):
     assert "no example has a prediction both" in refused(
         vlmkit_here, run("e", [record("000", True), record("001", None)]), failed
     )
+
+
+def test_without_scipy_one_line_says_what_to_install(vlmkit_here, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    assert "pip install 'vlmkit[stats]'" in refused(vlmkit_here, run("a", records([True])), run("b", records([False])))
 
 
 def test_examples_of_one_picture_are_one_cluster(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from vlmkit.comparison import Comparison, Pair
 from vlmkit.comparison.figures import RISKS
@@ -32,7 +33,7 @@ def run_lines(found: Comparison) -> Lines:
     rows: Lines = [
         ("", *_names(found).values()),
         ("directory", *(one.directory for one in runs)),
-        *((key, *("-" if value is None else shown(value) for value in row)) for key, row in found.differences.items()),
+        *((key, *(_setting(key, value) for value in row)) for key, row in found.differences.items()),
         ("examples", *(f"{one.done:,}" for one in runs)),
         ("failed", *(f"{one.failed:,}" for one in runs)),
     ]
@@ -108,6 +109,13 @@ def _row(cells: Sequence[str]) -> str:
 def _names(found: Comparison) -> dict[str, str]:
     """Return the number of each run by its directory."""
     return {one.directory: str(number) for number, one in enumerate(found.runs, start=1)}
+
+
+def _setting(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    text = shown(value).strip('"')
+    return text.rpartition(".")[2] if key.rpartition(".")[2] == "type" else text
 
 
 def _share(interval: Interval | None) -> str:
