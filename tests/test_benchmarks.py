@@ -127,6 +127,15 @@ def test_ways_to_predict_paths(run):
 
 
 @pytest.mark.slow
+def test_rates_of_comparisons(run):
+    tables = run("compare_rates.py", "--simulations", "300").split("simulations; ")[1:]
+    *_, (_, _, found, held) = (
+        [cell.strip(" %") for cell in row.split("|")[1:-1]] for row in tables[-1].splitlines() if "%" in row
+    )
+    assert len(tables) == 5 and float(found) > 50 and float(held) > 75
+
+
+@pytest.mark.slow
 def test_a_lora_is_measured_by_hca(run):
     sizes = ("--base-steps", "60", "--images", "40", "--test-images", "20", "--steps", "30")
     table = run("lora_hierarchy.py", *sizes).splitlines()

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "vlmkit.cli.run:run",
         "plan": "vlmkit.cli.plan:plan",
+        "compare": "vlmkit.cli.compare:compare",
         "ls": "vlmkit.cli.ls:ls",
         "plugins": "vlmkit.cli.plugins:plugins",
         "doctor": "vlmkit.cli.doctor:doctor",

@@ -23,6 +23,10 @@ def results_table(results: Mapping[str, Any], *, judged: bool) -> Table:
     rows = [("status", results["status"])]
     if judged:
         rows += [("accuracy", _share(metrics["accuracy"])), ("top-5 accuracy", _share(metrics["top5_accuracy"]))]
+    if results["abstain_below"]:
+        rows.append(("coverage", _share(metrics["coverage"])))
+        if judged:
+            rows.append(("selective accuracy", _share(metrics["selective_accuracy"])))
     rows += [
         ("examples", f"{n['done']:,} of {n['total']:,}"),
         ("failed", f"{n['failed']:,}"),
@@ -41,9 +45,10 @@ def results_table(results: Mapping[str, Any], *, judged: bool) -> Table:
     return table(("", ""), rows)
 
 
-def predictions_table(records: Iterable[Record]) -> Table:
-    """Return the first predictions as a table of id, label or reply, and score."""
-    return table(("id", "prediction", "score"), (_prediction(record) for record in islice(records, PREDICTIONS_SHOWN)))
+def predictions_table(records: Iterable[Record], abstain_below: float = 0.0) -> Table:
+    """Return the first predictions as a table of id, label or reply, and score; labels abstained from say so."""
+    shown = islice(records, PREDICTIONS_SHOWN)
+    return table(("id", "prediction", "score"), (_prediction(record, abstain_below) for record in shown))
 
 
 def reason(failure: Failure, example: str) -> str:
@@ -51,13 +56,16 @@ def reason(failure: Failure, example: str) -> str:
     return one_line(failure.message.removeprefix(f"image {example}: "))
 
 
-def _prediction(record: Record) -> tuple[str, str, str]:
+def _prediction(record: Record, abstain_below: float) -> tuple[str, str, str]:
     if record.error is not None:
         return record.id, f"failed: {reason(record.error, record.id)}", ""
     if record.text is not None:
         return record.id, record.text, ""
     score = next((score for name, score in record.ranking if name == record.label and score is not None), None)
-    return record.id, record.label or "(none)", "" if score is None else f"{score:.3f}"
+    label = record.label or "(none)"
+    if record.label is not None and not record.kept(abstain_below):
+        label = f"(abstained) {label}"
+    return record.id, label, "" if score is None else f"{score:.3f}"
 
 
 def _share(interval: Mapping[str, float] | None) -> str:

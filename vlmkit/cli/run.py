@@ -33,6 +33,14 @@ from vlmkit.types import Taxonomy
 @IN_FLIGHT
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@click.option(
+    "--abstain-below",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="P",
+    help="Count predictions of less confidence as abstained from.",
+)
 @click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
 @click.option("--dry-run", is_flag=True, help="Say what the run would ask and cost (vlmkit plan), and end.")
 @click.option("--json", is_flag=True, help="Print the results as JSON.")
@@ -58,6 +66,7 @@ def run(
     in_flight: int,
     log_samples: bool,
     max_failures: Budget,
+    abstain_below: float,
     fresh: bool,
     dry_run: bool,
     json: bool,
@@ -138,6 +147,7 @@ def run(
             given=answers.given,
             limit=limit,
             allowed=max_failures,
+            abstain_below=abstain_below,
             say=say,
             warn=warning,
             watch=partial(RunProgress, quiet=quiet),
@@ -148,12 +158,14 @@ def run(
             output = default_directory(experiment.fingerprint, name, fresh=fresh)
         with Run.open(experiment, output, fresh=fresh) as working:
             results = working.execute()
+            if abstain_below and all(record.confidence is None for record in working.files.records()):
+                warning("--abstain-below keeps every prediction: the scores of this run give no confidence")
             if json:
                 print_json(results)
             else:
                 screen = console()
                 if not survey.judged:
-                    screen.print(predictions_table(working.files.records()))
+                    screen.print(predictions_table(working.files.records(), abstain_below))
                     if results["n"]["done"] + results["n"]["failed"] > PREDICTIONS_SHOWN:
                         say(f"the first {PREDICTIONS_SHOWN}; all are in {output / 'predictions.jsonl'}")
                 screen.print(results_table(results, judged=survey.judged))

@@ -3,7 +3,7 @@
 from vlmkit.runs.convert import from_json, to_json
 from vlmkit.runs.directory import RunDirectory
 from vlmkit.runs.experiment import Experiment, Watch
-from vlmkit.runs.fingerprint import differences, fingerprint, label_digest
+from vlmkit.runs.fingerprint import differences, fingerprint, label_digest, leaves, shown
 from vlmkit.runs.location import default_directory
 from vlmkit.runs.record import Record
 from vlmkit.runs.results import Tally, summary
@@ -25,6 +25,8 @@ __all__ = [
     "fingerprint",
     "from_json",
     "label_digest",
+    "leaves",
+    "shown",
     "summary",
     "to_json",
 ]

@@ -41,6 +41,8 @@ class Experiment:
         given: The same, if it is no part of the data.
         limit: The limit, or None.
         allowed: From the number of examples to how many of them may fail.
+        abstain_below: Confidence below which a prediction counts as abstained from. No label is lost, and the same run
+            may be summed up again with another.
         say: Told what is found on opening a directory.
         warn: Told, once a plugin, that its observer raised.
         watch: Shows the progress.
@@ -58,6 +60,7 @@ class Experiment:
     given: Taxonomy | None = None
     limit: int | None = None
     allowed: Callable[[int], float] = lambda total: total / 100
+    abstain_below: float = 0.0
     say: Callable[[str], None] = print
     warn: Callable[[str], None] = print
     watch: Watch = _unwatched

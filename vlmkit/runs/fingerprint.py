@@ -96,15 +96,25 @@ def _name(thing: Any) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
+def leaves(value: Any, *, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Iterate over a fingerprint's values by dotted key, for example ``strategy.group_size`` and 20."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from leaves(item, key=f"{key}.{name}" if key else name)
+    else:
+        yield key, value
+
+
 def differences(before: Any, now: Any, *, key: str = "") -> Iterator[str]:
     """Say key by key how two fingerprints differ, for example ``strategy.group_size was 20, is 50``."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in sorted({*before, *now}):
             yield from differences(before.get(name), now.get(name), key=f"{key}.{name}" if key else name)
     elif before != now:
-        yield f"{key} was {_shown(before)}, is {_shown(now)}"
+        yield f"{key} was {shown(before)}, is {shown(now)}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a fingerprint's value as a message shows it, cut where it is long."""
     text = dumps(value).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
+import PIL.Image
 from attrs import frozen
 
 from vlmkit.engine import Solved
-from vlmkit.types import Round, Usage
+from vlmkit.measures import confidence
+from vlmkit.types import ImageSource, Round, Usage
 
 RANKING_LENGTH = 10
 """Pairs of a ranking that a record keeps."""
@@ -74,6 +79,9 @@ class Record:
         usage: What the example cost, also when it failed.
         error: Why it failed, or None.
         path: ``Prediction.path``.
+        confidence: Probability of the label among the names of the whole ranking; None where scores give none.
+        pictures: A digest of where the example's pictures come from: two examples of a run with the same one show the
+            same pictures. None for a failed example, and where there is no picture.
     """
 
     id: str
@@ -86,6 +94,8 @@ class Record:
     usage: Usage
     error: Failure | None
     path: tuple[str, ...] = ()
+    confidence: float | None = None
+    pictures: str | None = None
 
     @classmethod
     def of(cls, solved: Solved) -> Self:
@@ -106,4 +116,23 @@ class Record:
             usage=solved.usage,
             error=None,
             path=prediction.path,
+            confidence=confidence(prediction.ranking, prediction.label),
+            pictures=_digest(example.images),
         )
+
+    def kept(self, abstain_below: float) -> bool:
+        """Whether there is a label whose confidence is not below a threshold; one that is not known never is."""
+        return self.label is not None and not (self.confidence is not None and self.confidence < abstain_below)
+
+
+def _digest(images: Sequence[ImageSource]) -> str | None:
+    """Return what tells sources of pictures apart; None where there is no picture. Files are not opened."""
+    sha = hashlib.sha256()
+    for source in images:
+        content = str(source).encode("utf-8", "surrogateescape") if isinstance(source, Path) else _bytes(source)
+        sha.update(hashlib.sha256(content).digest())
+    return sha.hexdigest()[:16] if images else None
+
+
+def _bytes(source: bytes | PIL.Image.Image) -> bytes:
+    return source if isinstance(source, bytes) else repr((source.mode, source.size)).encode() + source.tobytes()

@@ -27,11 +27,16 @@ class Tally:
         judged: Examples done whose target is known; the denominator of accuracy.
         correct: Examples judged whose label is the target.
         in_top5: Examples judged whose target is among the best five of the ranking.
+        classified: Examples done that asked for a label; the denominator of coverage.
+        kept: Those of them with a label that is not abstained from.
+        kept_judged: Those of them whose target is known; the denominator of selective accuracy.
+        kept_correct: Those of these whose label is the target.
         queries: Questions in the traces; the denominator of the rates.
         none: Questions answered with ``None``.
         invalid: Questions whose reply was no option.
         survived: For each round, in how many examples the target survived it, and of how many.
         usage: What all examples cost, the failed ones included.
+        abstain_below: Confidence below which a prediction counts as abstained from.
     """
 
     done: int = 0
@@ -39,16 +44,21 @@ class Tally:
     judged: int = 0
     correct: int = 0
     in_top5: int = 0
+    classified: int = 0
+    kept: int = 0
+    kept_judged: int = 0
+    kept_correct: int = 0
     queries: int = 0
     none: int = 0
     invalid: int = 0
     survived: list[tuple[int, int]] = field(factory=list)
     usage: Usage = field(factory=Usage)
+    abstain_below: float = 0.0
 
     @classmethod
-    def of(cls, records: Iterable[Record]) -> Self:
+    def of(cls, records: Iterable[Record], *, abstain_below: float = 0.0) -> Self:
         """Return the sums over ``records``."""
-        tally = cls()
+        tally = cls(abstain_below=abstain_below)
         for record in records:
             tally.add(record)
         return tally
@@ -60,9 +70,14 @@ class Tally:
             self.failed += 1
             return
         self.done += 1
+        answered = record.kept(self.abstain_below)
+        self.classified += record.text is None
+        self.kept += answered
         if record.correct is not None:
             self.judged += 1
             self.correct += record.correct
+            self.kept_judged += answered
+            self.kept_correct += int(answered and record.correct)
             self.in_top5 += record.target in [name for name, _ in record.ranking[:5]]
         for index, played in enumerate(record.trace):
             self.queries += played.queries
@@ -80,6 +95,8 @@ class Tally:
         return {
             "accuracy": to_json(wilson(self.correct, self.judged)),
             "top5_accuracy": to_json(wilson(self.in_top5, self.judged)),
+            "coverage": to_json(wilson(self.kept, self.classified)),
+            "selective_accuracy": to_json(wilson(self.kept_correct, self.kept_judged)),
             "none_rate": to_json(wilson(self.none, self.queries)),
             "invalid_rate": to_json(wilson(self.invalid, self.queries)),
             "gold_survival": [to_json(wilson(kept, of)) for kept, of in self.survived],
@@ -95,6 +112,7 @@ def summary(
     directory: str,
     limit: int | None,
     collisions: Sequence[Sequence[str]],
+    abstain_below: float = 0.0,
 ) -> dict[str, Any]:
     """Return what ``results.json`` holds.
 
@@ -106,8 +124,9 @@ def summary(
         directory: Where the run is written.
         limit: The ``--limit`` that was set; figures under a limit are not for reporting.
         collisions: Labels that a parser which ignores case cannot tell apart.
+        abstain_below: Confidence below which a prediction counts as abstained from.
     """
-    tally = Tally.of(records)
+    tally = Tally.of(records, abstain_below=abstain_below)
     return {
         "schema": SCHEMA,
         "status": status,
@@ -116,6 +135,7 @@ def summary(
         # Forwards are shared out over the queries of a batch: only their sum is a whole number.
         "usage": {**to_json(tally.usage), "forwards": round(tally.usage.forwards)},
         "limit": limit,
+        "abstain_below": abstain_below,
         "collisions": [list(group) for group in collisions],
         "config": config,
         "directory": directory,

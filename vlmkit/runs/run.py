@@ -135,6 +135,7 @@ class Run:
             directory=str(self.directory),
             limit=self.experiment.limit,
             collisions=self.labels.collisions,
+            abstain_below=self.experiment.abstain_below,
         )
         n = results["n"]
         if status == "success" and n["failed"] > self.experiment.allowed(n["total"]):
