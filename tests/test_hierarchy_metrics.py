@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmkit import Taxonomy
-from vlmkit.measures import wilson
+from vlmkit.measures import clustered, wilson
 from vlmkit.testing.strategies import taxonomies
-from vlmkit_hierarchy.bootstrap import clustered
 from vlmkit_hierarchy.graded import Graded, grade
 from vlmkit_hierarchy.levels import LevelNames
 from vlmkit_hierarchy.metrics import METRICS, at_depth

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmkit.errors import DataError
+from vlmkit.measures import bootstrap
 from vlmkit_mimic.benchmark import Benchmark, Item, Settings
-from vlmkit_mimic.bootstrap import bootstrap
 from vlmkit_mimic.build import Maker
 from vlmkit_mimic.cells import Sweeps
 from vlmkit_mimic.dataset import Mimic

@@ -8,8 +8,8 @@ from typing import Any
 from attrs import frozen
 
 from vlmkit import Taxonomy
+from vlmkit.measures import clustered
 from vlmkit.runs import to_json
-from vlmkit_hierarchy.bootstrap import clustered
 from vlmkit_hierarchy.graded import Pair, grade
 from vlmkit_hierarchy.metrics import METRICS, Metric, at_depth
 from vlmkit_hierarchy.tree_metrics import HEIGHTS, tree_metrics

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 import numpy as np
 from attrs import frozen
 
-from vlmkit.measures import Interval, wilson
+from vlmkit.measures import Interval, Sums, bootstrap, wilson
 from vlmkit_mimic.benchmark import Item
-from vlmkit_mimic.bootstrap import Sums, bootstrap
 from vlmkit_mimic.cells import TASKS
 from vlmkit_mimic.scorers import Score
 
