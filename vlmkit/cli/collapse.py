@@ -166,7 +166,7 @@ def collapse(
         ]
     machine = setting(device)
     if plot is not None:
-        draw(points, f"{model}, {images * seeds} images a point\n{machine.partition(';')[0]}", plot)
+        draw(points, f"{model}, {images:,} images for each of {seeds:,} seeds\n{machine.partition(';')[0]}", plot)
         note(f"written: {plot}")
     shown = sheets(points)
     if markdown is not None:
@@ -175,8 +175,9 @@ def collapse(
         write_text(csv, csv_text(points))
     if json:
         asked = {"data": str(source), "images": images, "seeds": seeds, "subsets": subsets}
-        results = [to_json(point) for point in points]
-        print_json({"setting": machine, "model": model, **asked, "output": str(cells.output), "results": results})
+        print_json(
+            {"setting": machine, "model": model, **asked, "output": str(cells.output), "points": to_json(points)}
+        )
     else:
         for sheet in shown:
             click.echo(f"{sheet.title}:")
