@@ -96,7 +96,7 @@ def _rounds(strategy: str, points: Sequence[Point]) -> Sheet:
         for point in points
         for number, level in enumerate(point.levels, start=1)
     ]
-    heads = ("labels", "round", "images", "in", "out", "shrink", "right label survives", "None", "invalid")
+    heads = ("labels", "round", "images", "in", "out", "shrink", "survival", "None", "invalid")
     return Sheet(f"Rounds of {strategy}", heads, tuple(rows), words=0)
 
 
