@@ -103,6 +103,7 @@ class Cells:
 
         Raises:
             RunDirectoryError: A directory holds something else; this is found before anything runs.
+            CapabilityError: The model lacks what a strategy needs; so is this.
             UserError: A run cannot go on; what is done stays on disk.
         """
         waiting = [cell for cell in self.cells if not self._is_finished(cell)]
@@ -137,14 +138,16 @@ class Cells:
 
         Raises:
             RunDirectoryError: The directory holds another run.
+            CapabilityError: The model lacks what the strategy needs.
         """
-        path = self.output / cell.path
-        earlier = read_manifest(path)
-        if earlier is None:
+        path, experiment = self.output / cell.path, self._experiment(cell, self.backend)
+        if read_manifest(path) is None:
             return False
-        check_same(path, earlier, self._experiment(cell, self.backend).fingerprint)
-        done = {record.id for record in StoredRun.read(path).records() if record.error is None}
-        return done.issuperset(self.samples[cell.seed].ids)
+        stored = StoredRun.read(path)
+        check_same(path, stored.manifest, experiment.fingerprint)
+        done = {record.id for record in stored.records() if record.error is None}
+        succeeded = stored.results is not None and stored.results["status"] == "success"
+        return succeeded and done.issuperset(experiment.survey.ids)
 
     def _experiment(self, cell: Cell, backend: Backend) -> Experiment:
         sample = self.samples[cell.seed]

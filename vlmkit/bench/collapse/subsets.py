@@ -44,7 +44,9 @@ class Subsets:
             raise ValueError(f"no {self.size} of {len(labels)} labels")
         if self.size == len(labels):
             return labels
-        rng = random.Random("\0".join([str(self.seed), image, *([] if self.kind == "nested" else [str(self.size)])]))
+        drawn_by = [str(self.seed), image, *([] if self.kind == "nested" else [str(self.size)])]
+        # File names that are not UTF-8 hold lone surrogates.
+        rng = random.Random("\0".join(drawn_by).encode("utf-8", "surrogatepass"))
         names = [name for name in labels.names if name != target]
         # All are shuffled, whatever the size, so that a larger subset takes what a smaller one takes, and more.
         rng.shuffle(names)
