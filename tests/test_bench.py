@@ -10,8 +10,8 @@ import PIL.Image
 import pytest
 
 from vlmkit.bench.ideal import ideal_tokens
-from vlmkit.cli.bench import cases_of
 from vlmkit.cli.main import main
+from vlmkit.cli.speed import cases_of
 from vlmkit.engine import Exchange
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder, Chain, PluginHost

@@ -41,18 +41,6 @@ def test_dci_against_generate(run):
         assert figures[dtype]["ratio"] > 0
 
 
-@pytest.mark.slow
-def test_tiny_curve(run):
-    table = run("tiny_curve.py", "--images", "2", "--labels", "5,10").splitlines()
-    assert [line.split("|")[1].strip() for line in table[:5]] == [
-        "labels",
-        "---",
-        "`flat`",
-        "`dci:group_size=20`",
-        "`dci:policy=paper,group_size=20`",
-    ]
-
-
 def gpu_report(run: Run, folder: Path, *options: str) -> tuple[str, list[str]]:
     """Return the report of a quick run on the CPU, and what became of each part."""
     run("gpu.py", "--device", "cpu", "--quick", *options, "--output", str(folder))

@@ -51,6 +51,11 @@ def test_a_chain_reads_back_from_its_text(chain: Chain) -> None:
     assert Chain.parse(str(chain)) == chain
 
 
+@given(chains=st.lists(st.lists(SPECS, min_size=1, max_size=3).map(Chain), min_size=1, max_size=4))
+def test_several_chains_read_back_from_their_text(chains: list[Chain]) -> None:
+    assert Chain.parse_several(",".join(map(str, chains))) == tuple(chains)
+
+
 @given(text=st.text(st.sampled_from('ab:=,+" -_1'), max_size=20))
 def test_any_text_is_a_chain_or_a_spec_error(text: str) -> None:
     try:
@@ -75,6 +80,8 @@ def test_dashes_and_underscores_are_one() -> None:
         ('dci:a="1"x', "expected ',' or '+' or the end at character 10, found 'x'"),
         ('dci:a="1', "expected ',' or '+' or the end"),
         ("dci:a=1,a=2", "gives a twice"),
+        ("flat,dci", "expected '+' or the end at character 5, found ',dci'"),
+        ("dci:a=1,flat", "expected key=value at character 9, found 'flat'"),
     ],
 )
 def test_a_broken_spec_is_pointed_at(text: str, message: str) -> None:

@@ -10,10 +10,10 @@ from attrs import evolve, frozen
 from vlmkit.bench.figures import Counts
 from vlmkit.bench.ideal import ideal_tokens
 from vlmkit.bench.machine import Machine
+from vlmkit.bench.resident import forget, resident
 from vlmkit.bench.watch import TimedWork, Watched
 from vlmkit.contracts import Backend
 from vlmkit.engine import Solved
-from vlmkit.forking import ForkingBackend
 from vlmkit.tokentree import TokenTreeBackend
 from vlmkit.tokentree.work import shapes
 from vlmkit.types import Choose, Reply, Usage
@@ -97,18 +97,14 @@ class BillMeter:
     @classmethod
     def of(cls, backend: Backend) -> BillMeter:
         """Load a local model, so that it need not be loaded for each case; a server has its own."""
-        if not isinstance(backend, ForkingBackend):
-            return cls(backend)
-        model = backend.load()
-        return cls(evolve(backend, load=lambda: model))
+        return cls(resident(backend))
 
     def reset(self) -> None:
         """Do nothing: every answer has a bill of its own."""
 
     def forget(self) -> None:
         """Forget all images, where the model is local."""
-        if isinstance(self.backend, ForkingBackend):
-            self.backend.close()
+        forget(self.backend)
 
     def counts(self, solved: Sequence[Solved]) -> Counts:
         """Return what the bills say; nothing is said of how few tokens would do."""

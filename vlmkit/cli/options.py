@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,23 @@ class BudgetType(click.ParamType[Budget]):
         if match is None or (match[2] and float(match[2]) > 100):
             self.fail(f"{value!r} is neither a number of examples nor a percentage such as 1%", param, ctx)
         return Budget(float(match[1] or match[2]), percent=match[1] is None)
+
+
+class Several(click.ParamType[Sequence[Any]]):
+    """Reads values of one type, joined by commas.
+
+    Args:
+        one: The type of each.
+    """
+
+    name = "list"
+
+    def __init__(self, one: click.ParamType[Any]) -> None:
+        self.one = one
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[Any]:
+        """Return the values, each once."""
+        return tuple(dict.fromkeys(self.one.convert(part.strip(), param, ctx) for part in str(value).split(",")))
 
 
 def read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:

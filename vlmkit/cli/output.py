@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from vlmkit.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +40,18 @@ def print_json(value: Any) -> None:
     from vlmkit.runs.convert import dumps
 
     click.echo(dumps(value, indent=2))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise UserError(f"{path} cannot be written ({problem.strerror})", hint="choose another file") from problem
 
 
 def console(*, stderr: bool = False) -> Console:

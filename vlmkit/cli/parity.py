@@ -10,8 +10,7 @@ import click
 from attrs import asdict
 
 from vlmkit.cli.main import session
-from vlmkit.cli.output import console, note, print_json, table
-from vlmkit.errors import UserError
+from vlmkit.cli.output import console, note, print_json, table, write_text
 from vlmkit.registry import Builder
 
 _PAGE = """# Parity
@@ -80,13 +79,6 @@ def parity(
     if markdown is not None:
         command = " ".join(["vlmkit", *sys.argv[1:]])
         page = _PAGE.format(command=command, setting=setting(device), summary=said)
-        _write(markdown, page + "".join(f"\n## {each.readout}\n\n{each.markdown}\n" for each in tables(found)))
+        write_text(markdown, page + "".join(f"\n## {each.readout}\n\n{each.markdown}\n" for each in tables(found)))
     if not all(one.within for one in found):
         context.exit(1)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror})", hint="choose another file") from error

@@ -75,13 +75,24 @@ class Chain:
         Raises:
             SpecError: The text breaks the grammar; the message points at the place.
         """
-        position, specs = 0, []
-        while True:
-            spec, position = _parse_spec(text, position)
-            specs.append(spec)
-            if position == len(text):
-                return cls(tuple(specs))
-            position += 1  # the '+'
+        chain, position = _parse_chain(text, 0)
+        if position < len(text):
+            optioned = chain.specs[-1].options
+            raise _wrong(text, position + 1, "key=value") if optioned else _wrong(text, position, "'+' or the end")
+        return chain
+
+    @classmethod
+    def parse_several(cls, text: str) -> tuple[Chain, ...]:
+        """Read chains joined by commas; after a comma ``key=`` goes on with the options, a name begins another chain.
+
+        Raises:
+            SpecError: The text breaks the grammar; the message points at the place.
+        """
+        chains, position = [], -1
+        while position < len(text):
+            chain, position = _parse_chain(text, position + 1)
+            chains.append(chain)
+        return tuple(chains)
 
     def __str__(self) -> str:
         return "+".join(map(str, self.specs))
@@ -91,6 +102,17 @@ def _quote(value: str) -> str:
     if value == "" or any(character in value for character in ',+"') or value != value.strip():
         return '"' + value.replace('"', '""') + '"'
     return value
+
+
+def _parse_chain(text: str, position: int) -> tuple[Chain, int]:
+    """Read up to the end, or up to a comma behind which no option follows."""
+    specs = []
+    while True:
+        spec, position = _parse_spec(text, position)
+        specs.append(spec)
+        if text[position : position + 1] != "+":
+            return Chain(tuple(specs)), position
+        position += 1
 
 
 def _parse_spec(text: str, position: int) -> tuple[Spec, int]:
@@ -103,6 +125,8 @@ def _parse_spec(text: str, position: int) -> tuple[Spec, int]:
     while position < len(text) and text[position] == separator:
         match = _KEY.match(text, position + 1)
         if match is None or text[match.end() : match.end() + 1] != "=":
+            if separator == ",":
+                break
             raise _wrong(text, position + 1, "key=value")
         key = match.group().replace("-", "_")
         if key in options:
@@ -115,7 +139,7 @@ def _parse_spec(text: str, position: int) -> tuple[Spec, int]:
             assert match is not None
             value = match.group().strip()
         options[key], position, separator = value, match.end(), ","
-    if position < len(text) and text[position] != "+":
+    if position < len(text) and text[position] not in "+,":
         raise _wrong(text, position, "',' or '+' or the end")
     return Spec(name, options), position
 

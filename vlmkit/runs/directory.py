@@ -114,6 +114,24 @@ class RunDirectory:
         self.close()
 
 
+def check_same(path: Path, earlier: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
+    """Make sure that a run directory is of this configuration.
+
+    Args:
+        path: The directory.
+        earlier: Its manifest.
+        fingerprint: What the results of the run that shall go on there depend on.
+
+    Raises:
+        RunDirectoryError: It is of another one; the differences are named.
+    """
+    changed = "; ".join(differences(earlier.get("fingerprint"), fingerprint))
+    if changed:
+        raise RunDirectoryError(
+            f"{path} belongs to another configuration: {changed}", hint="give another --output, or leave it out"
+        )
+
+
 def _write_manifest(path: Path, manifest: Mapping[str, Any], *, fresh: bool) -> bool:
     """Write the manifest of a new run, or add a session to that of an earlier one; return whether there was one."""
     earlier = read_manifest(path)
@@ -124,11 +142,7 @@ def _write_manifest(path: Path, manifest: Mapping[str, Any], *, fresh: bool) -> 
             f"{path} already holds a run, which --fresh never overwrites", hint="give another --output"
         )
     else:
-        changed = "; ".join(differences(earlier.get("fingerprint"), manifest["fingerprint"]))
-        if changed:
-            raise RunDirectoryError(
-                f"{path} belongs to another configuration: {changed}", hint="give another --output, or leave it out"
-            )
+        check_same(path, earlier, manifest["fingerprint"])
         merged = {**earlier, "resumed": [*earlier.get("resumed", []), manifest["session"]]}
     write_atomically(path / MANIFEST, [dumps(merged, indent=2), b"\n"])
     return earlier is not None

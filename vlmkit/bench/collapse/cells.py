@@ -1,0 +1,180 @@
+"""The runs of a benchmark: one for each strategy, number of labels and seed, which the same command continues."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from vlmkit.bench.collapse.images import Sample
+from vlmkit.bench.collapse.subsets import Kind, Narrowed, Subsets
+from vlmkit.bench.resident import forget, resident
+from vlmkit.contracts import Backend, Strategy
+from vlmkit.engine.pipeline import Pipeline
+from vlmkit.prompts import Prompt
+from vlmkit.registry import PluginHost
+from vlmkit.runs import Experiment, Record, Run, StoredRun, Survey, Watch
+from vlmkit.runs.directory import check_same
+from vlmkit.runs.stored import read_manifest
+from vlmkit.types import Taxonomy
+
+
+@frozen
+class Cell:
+    """One run.
+
+    Args:
+        strategy: The strategy's spec.
+        labels: Labels that every image has to choose from.
+        seed: Draws images and subsets, and is the seed of the run.
+    """
+
+    strategy: str
+    labels: int
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """Its directory below that of the benchmark."""
+        name = re.sub(r"[^\w.=+-]+", "-", self.strategy)
+        return Path(name, f"{self.labels}-labels", f"seed-{self.seed}")
+
+    def __str__(self) -> str:
+        return f"{self.strategy}, {self.labels:,} labels, seed {self.seed}"
+
+
+@frozen
+class Cells:
+    """All runs of a benchmark.
+
+    Args:
+        backend: The model; stays its owner's to close.
+        strategies: The strategies by their specs.
+        labels: Numbers of labels.
+        samples: The images of each seed.
+        kind: How subsets of one image hang together.
+        data: Spec of the data set.
+        taxonomy: The tree that the labels are leaves of, or None.
+        prompt: The words of the questions.
+        in_flight: Most images worked on at once.
+        output: Where the run directories are written.
+        plugins: Whose hooks observe the runs.
+        config: The merged options, for the manifests.
+        allowed: From the number of images of a run to how many of them may fail.
+        say: Told what goes on.
+        warn: Told that a plugin's observer raised.
+        watch: Shows the progress of a run.
+    """
+
+    backend: Backend
+    strategies: Mapping[str, Strategy]
+    labels: Sequence[int]
+    samples: Mapping[int, Sample]
+    kind: Kind
+    data: str
+    taxonomy: Taxonomy | None
+    prompt: Prompt
+    in_flight: int
+    output: Path
+    plugins: PluginHost
+    config: Mapping[str, Any]
+    allowed: Callable[[int], float]
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+    watch: Watch
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells, in the order in which they run."""
+        return [
+            Cell(strategy, labels, seed)
+            for seed in self.samples
+            for labels in self.labels
+            for strategy in self.strategies
+        ]
+
+    def execute(self) -> Iterator[dict[str, Any]]:
+        """Run every cell that is not finished; yield its results.
+
+        All that a local model remembers of images is forgotten between cells: each pays for all that it needs.
+
+        Raises:
+            RunDirectoryError: A directory holds something else; this is found before anything runs.
+            CapabilityError: The model lacks what a strategy needs; so is this.
+            UserError: A run cannot go on; what is done stays on disk.
+        """
+        waiting = [cell for cell in self.cells if not self._is_finished(cell)]
+        if not waiting:
+            return
+        backend = resident(self.backend)
+        self._warm_up(waiting[0], backend)
+        for number, cell in enumerate(waiting, start=1):
+            forget(backend)
+            with Run.open(self._experiment(cell, backend), self.output / cell.path) as run:
+                results = run.execute()
+            share = results["metrics"]["accuracy"]
+            accuracy = "" if share is None else f": accuracy {share['value']:.1%}"
+            self.say(f"[{number}/{len(waiting)}] {cell}{accuracy}")
+            yield results
+
+    def records(self, strategy: str, labels: int) -> dict[int, list[Record]]:
+        """Return the records of each seed, in the order of its images.
+
+        Raises:
+            RunDirectoryError: One cannot be read.
+        """
+        found = {}
+        for seed, sample in self.samples.items():
+            stored = StoredRun.read(self.output / Cell(strategy, labels, seed).path)
+            by_id = {record.id: record for record in stored.records()}
+            found[seed] = [by_id[image] for image in sample.ids if image in by_id]
+        return found
+
+    def _is_finished(self, cell: Cell) -> bool:
+        """Whether nothing is left to do.
+
+        Raises:
+            RunDirectoryError: The directory holds another run.
+            CapabilityError: The model lacks what the strategy needs.
+        """
+        path, experiment = self.output / cell.path, self._experiment(cell, self.backend)
+        if read_manifest(path) is None:
+            return False
+        stored = StoredRun.read(path)
+        check_same(path, stored.manifest, experiment.fingerprint)
+        done = {record.id for record in stored.records() if record.error is None}
+        succeeded = stored.results is not None and stored.results["status"] == "success"
+        return succeeded and done.issuperset(experiment.survey.ids)
+
+    def _experiment(self, cell: Cell, backend: Backend) -> Experiment:
+        sample = self.samples[cell.seed]
+        return Experiment(
+            pipeline=Pipeline(
+                backend,
+                Narrowed(self.strategies[cell.strategy], Subsets(cell.labels, cell.seed, self.kind), sample.target_of),
+                seed=cell.seed,
+                prompt=self.prompt,
+                in_flight=self.in_flight,
+                plugins=self.plugins,
+            ),
+            dataset=sample,
+            data=self.data,
+            labels=sample.labels,
+            survey=Survey(sample.ids, judged=True),
+            config={**self.config, "strategy": cell.strategy, "labels": cell.labels, "seed": cell.seed},
+            plugins=self.plugins,
+            taxonomy=self.taxonomy,
+            allowed=self.allowed,
+            say=self.say,
+            warn=self.warn,
+            watch=self.watch,
+            resumed="images are done",
+        )
+
+    def _warm_up(self, cell: Cell, backend: Backend) -> None:
+        """Answer about one image: what a first forward takes longer is not the first cell's to pay."""
+        sample = self.samples[cell.seed]
+        list(self._experiment(cell, backend).pipeline.solve(sample.examples[:1], sample.labels, taxonomy=self.taxonomy))
