@@ -8,7 +8,7 @@ from vlmkit.runs.record import Record
 from vlmkit.runs.results import Tally, summary
 from vlmkit.runs.run import Run
 from vlmkit.runs.stored import StoredRun
-from vlmkit.runs.survey import Survey
+from vlmkit.runs.survey import Survey, skimmed
 
 __all__ = [
     "Record",
@@ -22,6 +22,7 @@ __all__ = [
     "fingerprint",
     "from_json",
     "label_digest",
+    "skimmed",
     "summary",
     "to_json",
 ]

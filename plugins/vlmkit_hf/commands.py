@@ -1,0 +1,8 @@
+"""``vlmkit hf``."""
+
+import click
+
+
+@click.group()
+def hf() -> None:
+    """Exchange with the Hugging Face Hub."""
