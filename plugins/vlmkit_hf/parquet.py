@@ -19,6 +19,9 @@ from vlmkit_hf.table import Row, Table
 BATCH = 64
 """Rows read at once: more cost memory, for pictures lie in them."""
 
+BUFFER = 2**16
+"""Bytes read at once; without it pyarrow reads a column of a whole row group, often all pictures of a file."""
+
 
 @frozen
 class Parquet(Table):
@@ -65,7 +68,7 @@ class Parquet(Table):
     def _open(self, path: Path) -> Any:
         parquet = needed("pyarrow.parquet")
         try:
-            return parquet.ParquetFile(path)
+            return parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
         except (ValueError, OSError) as error:  # pyarrow's own errors are these
             raise _broken(path, error) from error
 

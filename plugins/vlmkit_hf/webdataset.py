@@ -105,7 +105,7 @@ def _files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with tarfile.open(path) as archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else it keeps what it knows of each file
-            content = archive.extractfile(member)
+            content = archive.extractfile(member) if member.isfile() else None
             if content is not None:
                 yield member.name.removeprefix("./"), content.read
         # An archive that is cut off between two files looks whole to tarfile; a whole one ends in empty blocks.
