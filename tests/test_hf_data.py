@@ -2,6 +2,7 @@ import io
 import json
 import sys
 import tarfile
+import zipfile
 from itertools import islice
 
 import PIL.Image
@@ -11,8 +12,7 @@ from hypothesis import strategies as st
 
 import vlmkit_datasets
 import vlmkit_hf
-from vlmkit import LabelSpace, Pipeline
-from vlmkit.contracts import Dataset, Skims
+from vlmkit import Dataset, LabelSpace, Pipeline, Skims
 from vlmkit.data.images import open_image
 from vlmkit.errors import DataError, ImageError, LabelError, SpecError
 from vlmkit.registry import Builder, Registry
@@ -21,6 +21,7 @@ from vlmkit.runs import Survey, skimmed
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_hf.columns import Column, Roles
 from vlmkit_hf.shards import Shards
+from vlmkit_hf.webdataset import WebDataset
 
 datasets = pytest.importorskip("datasets")
 pa = pytest.importorskip("pyarrow")
@@ -316,6 +317,19 @@ def test_json_and_csv_name_pictures_by_path(build, tmp_path):
         assert example.target == "red" and open_image(example.images[0]).pixels.size == (2, 2)
 
 
+def test_a_stream_fetches_pictures_that_lie_elsewhere(build, tmp_path):
+    with zipfile.ZipFile(tmp_path / "train.zip", "w") as archive:
+        for name in ("a.png", "b.png"):
+            archive.writestr(name, encoded(PIL.Image.new("RGB", (2, 2), "red")))
+    streamed, local = build(f"hf:{tmp_path}:train,streaming=true"), build(f"hf:{tmp_path}:train")
+    assert content(streamed) == content(local) and len(streamed) == 2
+    rows = iter(streamed)
+    next(rows)
+    (tmp_path / "train.zip").write_bytes(b"")
+    with pytest.raises(DataError, match=r"picture zip://b\.png::.*train\.zip cannot be fetched"):
+        next(rows)
+
+
 def test_json_in_an_archive(build, tmp_path):
     pixel = encoded(PIL.Image.new("RGB", (1, 1)))
     samples = [
@@ -353,15 +367,11 @@ def test_an_archive_that_is_cut_off_is_no_smaller_data_set(tmp_path_factory, dat
     cut = folder / "cut.tar"
     cut.write_bytes(whole[: data.draw(st.integers(1, end - 1))])
     with pytest.raises(DataError, match="cannot be read to its end"):
-        list(Builder(_alone()).dataset(dataset_spec(f"webdataset:{cut}", _alone())))
+        list(WebDataset(cut))
+    with pytest.raises(DataError, match="cannot be read to its end"):
+        len(WebDataset(cut, image=("image",), target="cls"))
     cut.write_bytes(whole[: end + 512])
-    assert len(list(Builder(_alone()).dataset(dataset_spec(f"webdataset:{cut}", _alone())))) == 3
-
-
-def _alone():
-    made = Registry("hf")
-    vlmkit_hf.vlmkit_register(made)
-    return made
+    assert len(list(WebDataset(cut))) == 3
 
 
 def test_compressed_archives(build, tmp_path):

@@ -38,8 +38,8 @@ def card_text(evaluation: Evaluation, *, url: str | None = None, earlier: str | 
         ) from error
     replaced = {_key(result) for result in new}
     kept = [result for result in card.data.get("eval_results", []) if _key(result) not in replaced]
-    card.data.eval_results = [*kept, *new]
-    card.data.model_name = card.data.get("model_name", evaluation.model)
+    card.data["eval_results"] = [*kept, *new]
+    card.data["model_name"] = card.data.get("model_name", evaluation.model)
     return str(card)
 
 
@@ -72,8 +72,8 @@ def eval_results_text(evaluation: Evaluation, *, url: str | None = None) -> str:
     Raises:
         UserError: The data set is not on the Hub.
     """
+    import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
-    from huggingface_hub.utils import yaml_dump
 
     if not evaluation.on_hub:
         raise UserError(f"{evaluation.dataset} is no data set of the Hub", hint="give its id: --dataset OWNER/NAME")
@@ -89,7 +89,8 @@ def eval_results_text(evaluation: Evaluation, *, url: str | None = None) -> str:
         source_name=None if url is None else f"vlmkit {evaluation.version}",
         notes=f"{metric.name}, 95 % interval {low:.4f} to {high:.4f}, {metric.settings['examples']:,} examples",
     )
-    return yaml_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
+    text: str = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _key(result: EvalResult) -> tuple[object, ...]:

@@ -114,7 +114,7 @@ class Roles:
         textual: tuple[Kind, ...] = ("class", "text", "number", "binary")
         pictorial: tuple[Kind, ...] = ("image", "images", "binary", *(("text",) if paths else ()))
         asked = (
-            choose.only("question", choose.called(_QUESTIONS, choose.kinds("text")), rather="none")
+            choose.only("question", choose.called(_QUESTIONS, choose.kinds("text")))
             if question == AUTO
             else choose.named("question", question, textual)
         )
@@ -138,7 +138,7 @@ class _Choice:
         return [column for column in columns if column.path[-1].lower() in names]
 
     def picture(self) -> Column:
-        found = self.only("image", self.kinds("image", "images") or self.kinds("binary"))
+        found = self.only("image", self.kinds("image", "images") or self.kinds("binary"), optional=False)
         if found is None:
             raise DataError(
                 f"{self.where} has no column of pictures, only {_listed(self.columns)}", hint="give image=COL"
@@ -146,21 +146,20 @@ class _Choice:
         return found
 
     def target(self, question: Column | None) -> Column | None:
-        classes = self.kinds("class")
-        named = self.called(_TARGETS, self.kinds("text", "number", "binary"))
-        texts = [column for column in self.kinds("text") if not column.name.startswith("__")]
-        if classes or named:
-            return self.only("target", classes or named, rather="none")
-        return None if question is not None else self.only("target", texts, rather="none")
+        certain = self.kinds("class") or self.called(_TARGETS, self.kinds("text", "number", "binary"))
+        if certain or question is not None:
+            return self.only("target", certain)
+        # datasets adds __key__ and __url__ to a WebDataset
+        return self.only("target", [column for column in self.kinds("text") if not column.name.startswith("__")])
 
-    def only(self, role: str, found: Sequence[Column], *, rather: str = "") -> Column | None:
+    def only(self, role: str, found: Sequence[Column], *, optional: bool = True) -> Column | None:
         """Return the only column found, if any.
 
         Raises:
             DataError: There are several.
         """
         if len(found) > 1:
-            instead = f", or {role}={rather}" if rather else ""
+            instead = f", or {role}=none" if optional else ""
             raise DataError(
                 f"{self.where} has {len(found)} columns that may be the {role}: {_listed(found)}",
                 hint=f"choose with {role}={found[0].name}{instead}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from vlmkit.errors import DataError
 
@@ -38,7 +39,7 @@ def _fetched(url: str) -> bytes:
     try:
         with xopen(url, "rb") as file:
             content: bytes = file.read()
-    except OSError as error:
+    except (OSError, BadZipFile) as error:
         raise DataError(
             f"picture {url} cannot be fetched ({error})", hint="the same command goes on from here"
         ) from error

@@ -147,4 +147,4 @@ def _columns(path: tuple[str, ...], value: Any) -> Iterator[Column]:
         return
     kinds: dict[type, Kind] = {bytes: "image", int: "number", bool: "number", str: "text"}
     kind = kinds.get(type(value), "other")
-    yield Column(path, kind, {"image": "picture"}.get(kind, type(value).__name__))
+    yield Column(path, kind, kind)
