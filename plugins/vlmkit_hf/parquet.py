@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vlmkit.errors import DataError
 from vlmkit_hf.columns import Column
@@ -34,7 +34,7 @@ class Parquet(Table):
         path: A file or, with wildcards or braces, several of the same columns.
     """
 
-    path: Path
+    path: Path = field(converter=Path)
 
     @property
     def where(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, frozen
+from attrs.converters import optional
 
 from vlmkit import Example, LabelSpace
 from vlmkit.data.labels import read_labels
@@ -40,7 +41,7 @@ class Table(ABC):
     target: str | None = AUTO
     question: str | None = AUTO
     id: str | None = None
-    classes: Path | None = None
+    classes: Path | None = field(default=None, converter=optional(Path))
     _outline: list[Example] = field(factory=list, init=False, repr=False, eq=False)
 
     @property

@@ -14,7 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vlmkit.data.images import is_image_file
 from vlmkit.errors import DataError
@@ -44,7 +44,7 @@ class WebDataset(Table):
         path: An archive, compressed or not, or with wildcards or braces several: ``train-{000..146}.tar``.
     """
 
-    path: Path
+    path: Path = field(converter=Path)
 
     @property
     def where(self) -> str:
