@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from contextlib import nullcontext
 
 import pytest
 from attrs import evolve
@@ -16,6 +17,7 @@ from vlmkit.errors import DataError, LabelError, RunDirectoryError
 from vlmkit.prompts import Prompt
 from vlmkit.registry import Builder, Spec
 from vlmkit.runs import (
+    Experiment,
     Record,
     Run,
     RunDirectory,
@@ -43,9 +45,18 @@ def go(toy_host):
             Pipeline(model, strategy, plugins=toy_host, in_flight=2, keep_exchanges=True) as pipeline,
             RunDirectory.open(path, MANIFEST) as files,
         ):
-            survey = Survey.of(dataset, dataset.labels)
-            run = Run(pipeline, dataset, dataset.labels, survey, files, {"seed": 0}, toy_host, warn=warn)
-            return run.execute(observe)
+            experiment = Experiment(
+                pipeline=pipeline,
+                dataset=dataset,
+                data="colours",
+                labels=dataset.labels,
+                survey=Survey.of(dataset, dataset.labels),
+                config={"seed": 0},
+                plugins=toy_host,
+                warn=warn,
+                watch=lambda total, before: nullcontext(observe),
+            )
+            return Run(experiment, files).execute()
 
     return call
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 
 import pytest
 import torch
@@ -13,12 +14,13 @@ from vlmkit.cli.main import cli
 from vlmkit.errors import DataError
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_glyphs.training import loop
-from vlmkit_glyphs.training.batches import Encoder
-from vlmkit_glyphs.training.dialogues import Dialogues
+from vlmkit_glyphs.training.batches import Encoder, grids
+from vlmkit_glyphs.training.dialogues import Dialogue, Dialogues
 from vlmkit_glyphs.training.processor import build_processor
 from vlmkit_glyphs.training.questions import ask
 from vlmkit_glyphs.training.recipe import Recipe
 from vlmkit_glyphs.training.train import STATE, train
+from vlmkit_glyphs.training.vision import attend_all_pictures_at_once
 from vlmkit_mimic.dataset import Mimic
 
 SMALL = {"batch_size": 8, "images_per_leaf": 1, "warmup_steps": 5, "share_questions": 1.0}
@@ -66,11 +68,11 @@ def loss(directory, benchmark):
     model = AutoModelForImageTextToText.from_pretrained(directory)
     known = dialogues(benchmark, processor)
     found = []
-    for images, sets in known.by_images.items():
-        batch = Encoder(processor, images).encode(sets[0])
+    for images, asked in known.sets[0].items():
+        batch = Encoder(processor, images).encode(asked)
         mask = (batch.input_ids == processor.image_token_id).int()
         with torch.no_grad():
-            logits = model(input_ids=batch.input_ids, mm_token_type_ids=mask, **known.images(sets[0])).logits
+            logits = model(input_ids=batch.input_ids, mm_token_type_ids=mask, **known.images(asked)).logits
         found.append(torch.nn.functional.cross_entropy(logits.flatten(0, 1)[batch.read_at], batch.answers).item())
     return sum(found) / len(found)
 
@@ -111,7 +113,7 @@ def test_training_says_what_it_started_from_and_asked(first, trained, benchmark)
 def test_training_reads_what_the_processor_makes(benchmark, images):
     processor = build_processor()
     known = dialogues(benchmark, processor)
-    asked = known.by_images[images][0][:2]
+    asked = known.sets[0][images][:2]
     (example, *_) = [item for item in Mimic(benchmark) if item.question == asked[0].text and len(item.images) == images]
     content = [*({"type": "image", "image": one} for one in example.images), {"type": "text", "text": example.question}]
     inputs = processor.apply_chat_template(
@@ -135,6 +137,33 @@ def test_a_draw_has_one_number_of_images(benchmark):
     numbers = [{len(one.pictures) for one in known.draw(6, rng)} for _ in range(40)]
     assert all(len(each) == 1 for each in numbers)
     assert set.union(*numbers) == {1, 2, 3}
+
+
+def test_draws_favour_no_data_set_however_few_numbers_of_images_it_has():
+    def of(name, *numbers):
+        return {images: [Dialogue(name, "answer", tuple(range(images)))] for images in numbers}
+
+    known = Dialogues(torch.empty(0), [of("all", 1, 2, 3, 4), of("some", 3, 4)])
+    rng = random.Random(0)
+    drawn = Counter((one.text, len(one.pictures)) for _ in range(4000) for one in known.draw(2, rng))
+    shares = {
+        name: sum(n for (text, _), n in drawn.items() if text == name) / drawn.total() for name in ("all", "some")
+    }
+    assert shares == pytest.approx({"all": 0.5, "some": 0.5}, abs=0.03)
+    assert {key for key in drawn if key[0] == "some"} == {("some", 3), ("some", 4)}
+    assert drawn["all", 1] / drawn.total() == pytest.approx(1 / 8, abs=0.02)
+
+
+def test_the_tower_reads_many_pictures_in_one_call_as_one_by_one(first, benchmark):
+    processor, model = AutoProcessor.from_pretrained(first), AutoModelForImageTextToText.from_pretrained(first)
+    pictures = dialogues(benchmark, processor).patches[:5].float().flatten(0, 1)
+    inputs = {"pixel_values": pictures, "image_grid_thw": grids(5)}
+    before = model.model.get_image_features(**inputs).pooler_output
+    attend_all_pictures_at_once(model)
+    after = model.model.get_image_features(**inputs).pooler_output
+    assert len(before) == len(after) == 5
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_a_training_that_was_cut_off_goes_on(benchmark, tmp_path, monkeypatch):

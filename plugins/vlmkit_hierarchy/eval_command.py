@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,14 +18,14 @@ from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
-from vlmkit.runs import StoredRun
+from vlmkit.runs import Experiment, Run, StoredRun, Survey, default_directory
+from vlmkit.runs.fingerprint import described
 from vlmkit_hierarchy.asked import AskedImages
 from vlmkit_hierarchy.asking import AskSheet, Mode, text_prompt
 from vlmkit_hierarchy.bank import Bank
 from vlmkit_hierarchy.grading import of_bank, of_replies
 from vlmkit_hierarchy.judging import judge_predictions, judge_run, taxonomy_of_run
 from vlmkit_hierarchy.letters import LETTER_PARSERS
-from vlmkit_hierarchy.model_run import ModelRun
 from vlmkit_hierarchy.summary import Grading
 
 READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likelihood": Likelihood(), "generate": None}
@@ -145,7 +146,6 @@ def _ask(
     """Put a bank to a model; return the results of the run."""
     from vlmkit.cli.progress import RunProgress
 
-    say = (lambda message: None) if quiet else note
     plugins = session(context).plugins
     filled = mode == "text" if autofill_leaf is None else autofill_leaf
     strategy = AskSheet(
@@ -161,6 +161,7 @@ def _ask(
     if mode == "image":
         spec = dataset_spec(data or str(bank.header.get("data")), plugins.registry)
         images = Builder(plugins.registry).dataset(spec)
+    asked = AskedImages(bank, images)
 
     def judged(directory: Path) -> dict[str, Any]:
         pairs = of_bank(StoredRun.read(directory).records(), bank)
@@ -187,13 +188,23 @@ def _ask(
         keep_exchanges=True,
         plugins=plugins,
     ) as pipeline:
-        run = ModelRun(
-            dataset=AskedImages(bank, images),
+        experiment = Experiment(
             pipeline=pipeline,
-            plugins=plugins,
+            dataset=asked,
+            data=f"questions:{described(bank.path)}",
+            labels=asked.labels,
+            survey=Survey(tuple(example.id for example in islice(asked, limit)), judged=True),
             config=plain_options(context),
+            plugins=plugins,
             limit=limit,
             allowed=max_failures,
-            judge=judged,
+            say=(lambda message: None) if quiet else note,
+            warn=warning,
+            watch=partial(RunProgress, quiet=quiet),
+            resumed="images are done (--fresh starts a new run)",
         )
-        return run.execute(output, fresh=fresh, say=say, warn=warning, watch=partial(RunProgress, quiet=quiet))
+        output = output or default_directory(experiment.fingerprint, f"hierarchy-{bank.path.stem}", fresh=fresh)
+        with Run.open(experiment, output, fresh=fresh) as run:
+            results = run.execute() | judged(output)
+            run.files.write_results(results)
+    return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,13 @@ from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, SEED, Budget, BudgetType, config_option
 from vlmkit.cli.output import console, note, print_json, warning
-from vlmkit.registry import Spec
-from vlmkit.runs.convert import to_json
+from vlmkit.registry import Chain, Spec
+from vlmkit.runs import Experiment, Run, Survey
+from vlmkit.runs.convert import dumps, to_json
 from vlmkit_mimic.answers import Answers, of_predictions, of_run
 from vlmkit_mimic.benchmark import Benchmark
 from vlmkit_mimic.dataset import Mimic
 from vlmkit_mimic.figures import FACTORS, Report
-from vlmkit_mimic.model_run import ModelRuns
 from vlmkit_mimic.reading import Vocabulary
 from vlmkit_mimic.scorers import SCORERS
 
@@ -155,18 +156,8 @@ def _ask(
 
     plugins = session(context).plugins
     given = {"file": str(file)} | ({} if images is None else {"images": str(images)})
-    asked = ModelRuns(
-        dataset=Mimic(file, images),
-        spec=Spec("mimic", given),
-        output=output or Path("runs") / f"mimic-{file.stem}",
-        plugins=plugins,
-        config=plain_options(context) | {"strategy": strategy},
-        limit=limit,
-        allowed=max_failures,
-        say=(lambda message: None) if quiet else note,
-        warn=warning,
-        watch=partial(RunProgress, quiet=quiet),
-    )
+    dataset = Mimic(file, images)
+    asked = dataset.benchmark.items[:limit]
     with Pipeline(
         model,
         strategy,
@@ -179,7 +170,27 @@ def _ask(
         in_flight=in_flight,
         plugins=plugins,
     ) as pipeline:
-        return asked.execute(pipeline, strategy)
+        experiment = Experiment(
+            pipeline=pipeline,
+            dataset=dataset,
+            data=str(Spec("mimic", given)),
+            labels=dataset.labels,
+            survey=Survey(tuple(item.id for item in asked), judged=False),
+            config=plain_options(context) | {"strategy": strategy},
+            plugins=plugins,
+            limit=limit,
+            allowed=max_failures,
+            say=(lambda message: None) if quiet else note,
+            warn=warning,
+            watch=partial(RunProgress, quiet=quiet),
+            resumed="answers are there already",
+        )
+        # The same command finds its directory again, and another one never does.
+        content = dumps([experiment.fingerprint, dataset.benchmark.header.digest])
+        names = "-".join(part.name for part in Chain.parse(strategy).specs)
+        folder = output or Path("runs") / f"mimic-{file.stem}"
+        with Run.open(experiment, folder / f"{names}-{hashlib.sha256(content).hexdigest()[:8]}") as run:
+            return run.execute()
 
 
 def _reports(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,8 +15,7 @@ from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
-from vlmkit.runs import Run, RunDirectory, Survey, default_directory, fingerprint, skimmed
-from vlmkit.runs.manifest import manifest
+from vlmkit.runs import Experiment, Run, Survey, default_directory, skimmed
 from vlmkit.types import Taxonomy
 
 
@@ -125,54 +125,34 @@ def run(
             more = f" (and {len(space.collisions) - 1:,} more such groups)" if len(space.collisions) > 1 else ""
             alike = ", ".join(map(repr, space.collisions[0]))
             warning(f"these labels differ in case or outer blanks only: {alike}{more}")
-        identity = fingerprint(
-            backend=pipeline.backend,
-            strategy=pipeline.strategy,
+        experiment = Experiment(
+            pipeline=pipeline,
+            dataset=dataset,
             data=str(spec),
             labels=space,
-            prompt=pipeline.prompt,
-            seed=seed,
-            taxonomy=answers.given,
+            survey=survey,
+            config=plain_options(context, without=frozenset({"dry_run"})),
+            plugins=plugins,
+            taxonomy=answers.taxonomy,
+            given=answers.given,
+            limit=limit,
+            allowed=max_failures,
+            say=say,
+            warn=warning,
+            watch=partial(RunProgress, quiet=quiet),
+            resumed="examples are done (--fresh starts a new run)",
         )
-        config = plain_options(context, without=frozenset({"dry_run"}))
         if output is None:
             name = "-".join(part.name for part in Chain.parse(strategy).specs)
-            output = default_directory(identity, name, fresh=fresh)
-        start = manifest(
-            fingerprint=identity,
-            config=config,
-            backend=pipeline.backend,
-            labels=space,
-            plugins=plugins,
-            seed=seed,
-            taxonomy=answers.taxonomy,
-        )
-        with RunDirectory.open(output, start, fresh=fresh) as files:
-            if files.continued:
-                say(f"continuing {output}: {len(files.done):,} examples are done (--fresh starts a new run)")
-            for found in files.notes:
-                say(found)
-            working = Run(
-                pipeline=pipeline,
-                dataset=dataset,
-                labels=space,
-                survey=survey,
-                files=files,
-                config=config,
-                plugins=plugins,
-                taxonomy=answers.taxonomy,
-                limit=limit,
-                allowed=max_failures,
-                warn=warning,
-            )
-            with RunProgress(len(survey.ids), files.records(), quiet=quiet) as progress:
-                results = working.execute(progress)
+            output = default_directory(experiment.fingerprint, name, fresh=fresh)
+        with Run.open(experiment, output, fresh=fresh) as working:
+            results = working.execute()
             if json:
                 print_json(results)
             else:
                 screen = console()
                 if not survey.judged:
-                    screen.print(predictions_table(files.records()))
+                    screen.print(predictions_table(working.files.records()))
                     if results["n"]["done"] + results["n"]["failed"] > PREDICTIONS_SHOWN:
                         say(f"the first {PREDICTIONS_SHOWN}; all are in {output / 'predictions.jsonl'}")
                 screen.print(results_table(results, judged=survey.judged))

@@ -2,6 +2,7 @@
 
 from vlmkit.runs.convert import from_json, to_json
 from vlmkit.runs.directory import RunDirectory
+from vlmkit.runs.experiment import Experiment, Watch
 from vlmkit.runs.fingerprint import differences, fingerprint, label_digest
 from vlmkit.runs.location import default_directory
 from vlmkit.runs.record import Record
@@ -11,12 +12,14 @@ from vlmkit.runs.stored import StoredRun
 from vlmkit.runs.survey import Survey, skimmed
 
 __all__ = [
+    "Experiment",
     "Record",
     "Run",
     "RunDirectory",
     "StoredRun",
     "Survey",
     "Tally",
+    "Watch",
     "default_directory",
     "differences",
     "fingerprint",

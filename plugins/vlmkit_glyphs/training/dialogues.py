@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import torch
 from attrs import frozen
@@ -36,11 +37,11 @@ class Dialogues:
 
     Args:
         patches: bfloat16 [pictures, patches, values], on the training device.
-        by_images: The questions of each data set, by their number of images.
+        sets: The questions of each data set, by their number of images.
     """
 
     patches: torch.Tensor
-    by_images: Mapping[int, Sequence[Sequence[Dialogue]]]
+    sets: Sequence[Mapping[int, Sequence[Dialogue]]]
 
     @classmethod
     def read(
@@ -53,7 +54,7 @@ class Dialogues:
         """
         rows: list[torch.Tensor] = []
         read = 0
-        by_images: dict[int, list[list[Dialogue]]] = {}
+        sets: list[dict[int, list[Dialogue]]] = []
         for dataset in datasets:
             found: dict[int, list[Dialogue]] = {}
             for example in dataset:
@@ -68,21 +69,30 @@ class Dialogues:
                 places = tuple(range(read, read + len(pictures)))
                 read += len(pictures)
                 found.setdefault(len(places), []).append(Dialogue(example.question, example.target, places))
-            for images, dialogues in found.items():
-                by_images.setdefault(images, []).append(dialogues)
-        return cls(torch.cat(rows).to(device), dict(sorted(by_images.items())))
+            sets.append(found)
+        return cls(torch.cat(rows).to(device), sets)
 
     @property
     def texts(self) -> Iterable[str]:
         """What is asked and answered."""
-        for sets in self.by_images.values():
-            for dialogue in (dialogue for dialogues in sets for dialogue in dialogues):
+        for dialogues in chain.from_iterable(found.values() for found in self.sets):
+            for dialogue in dialogues:
                 yield from (dialogue.text, dialogue.answer)
 
+    @property
+    def numbers_of_images(self) -> set[int]:
+        """How many images questions have."""
+        return set().union(*self.sets)
+
     def draw(self, number: int, rng: random.Random) -> Sequence[Dialogue]:
-        """Draw questions with equally many images; any such number is as likely, then any data set that has it."""
-        sets = self.by_images[rng.choice(tuple(self.by_images))]
-        return [rng.choice(rng.choice(sets)) for _ in range(number)]
+        """Draw questions with equally many images.
+
+        Over many draws each data set is as likely as any other, and in each any number of images that it has.
+        """
+        images = rng.choice(tuple(rng.choice(self.sets)))
+        able = [found for found in self.sets if images in found]
+        drawn = rng.choices(able, [1 / len(found) for found in able], k=number)
+        return [rng.choice(found[images]) for found in drawn]
 
     def images(self, dialogues: Sequence[Dialogue]) -> dict[str, torch.Tensor]:
         """Return the model's arguments for the pictures of these questions, as the image processor names them."""

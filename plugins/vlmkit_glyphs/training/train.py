@@ -23,6 +23,7 @@ from vlmkit_glyphs.training.model import build_model
 from vlmkit_glyphs.training.processor import build_processor
 from vlmkit_glyphs.training.recipe import Recipe
 from vlmkit_glyphs.training.samples import Lists, Mixed, Sampler
+from vlmkit_glyphs.training.vision import attend_all_pictures_at_once
 from vlmkit_glyphs.training.vocabulary import learn_words
 
 STATE = "state.pt"
@@ -72,6 +73,7 @@ def train(
     if dialogues is not None:
         report(f"{len(dialogues.patches):,} pictures of questions read in {time.monotonic() - started:,.0f} s")
         learn_words(model, processor.tokenizer, dialogues.texts)
+        attend_all_pictures_at_once(model)
     model = model.to(place).train()
     report(f"{model.num_parameters():,} parameters, {len(processor.tokenizer)} tokens, on {place}")
     pictures = Pictures.drawn(processor, each=recipe.images_per_leaf, seed=recipe.seed, device=place)
@@ -106,5 +108,5 @@ def _sampler(recipe: Recipe, processor: Qwen3VLProcessor, pictures: Pictures, di
     lists = Lists(recipe, Encoder(processor), pictures)
     if dialogues is None:
         return lists
-    encoders = {images: Encoder(processor, images) for images in dialogues.by_images}
+    encoders = {images: Encoder(processor, images) for images in dialogues.numbers_of_images}
     return Mixed(recipe, lists, dialogues, encoders)
