@@ -7,21 +7,16 @@ from itertools import islice
 
 import PIL.Image
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import vlmkit_datasets
 import vlmkit_hf
-from vlmkit import Dataset, LabelSpace, Pipeline, Skims
+from vlmkit import Dataset, Pipeline, Skims
 from vlmkit.data.images import open_image
-from vlmkit.errors import DataError, ImageError, LabelError, SpecError
+from vlmkit.errors import DataError, ImageError, LabelError
 from vlmkit.registry import Builder, Registry
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs import Survey, skimmed
 from vlmkit_glyphs.dataset import Glyphs
-from vlmkit_hf.columns import Column, Roles
-from vlmkit_hf.shards import Shards
-from vlmkit_hf.webdataset import WebDataset
 
 datasets = pytest.importorskip("datasets")
 pa = pytest.importorskip("pyarrow")
@@ -54,7 +49,7 @@ def build(registry):
 
 def encoded(picture, kind="PNG"):
     buffer = io.BytesIO()
-    picture.save(buffer, kind)
+    picture.save(buffer, kind, lossless=True)
     return buffer.getvalue()
 
 
@@ -105,7 +100,10 @@ def forms(tmp_path_factory):
                 file
                 for number, example in list(enumerate(examples))[rows]
                 for file in (
-                    (f"{number}.png" if number % 2 else f"{number}.webp", _lossless(example.images[0], number)),
+                    (
+                        f"{number}.png" if number % 2 else f"{number}.webp",
+                        encoded(example.images[0], "PNG" if number % 2 else "WEBP"),
+                    ),
                     (f"{number}.label", example.target.encode()),
                     (f"{number}.npy", b"something else"),
                 )
@@ -124,14 +122,6 @@ def forms(tmp_path_factory):
         "several Parquet files": f"parquet:{root}/more/*.parquet",
         "WebDataset": f"webdataset:{root}/part-{{000..001}}.tar",
     }
-
-
-def _lossless(picture, number):
-    if number % 2:
-        return encoded(picture)
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", lossless=True)
-    return buffer.getvalue()
 
 
 FORMS = [
@@ -193,80 +183,6 @@ def test_results_are_those_of_the_folder(build, forms):
     assert len(first) == 3 and all(found == first for found in others)
 
 
-@settings(max_examples=40)
-@given(
-    name=st.from_regex(r"[a-z][a-z0-9\-]{0,8}(/[a-z][a-z0-9_.\-]{0,8})?", fullmatch=True),
-    split=st.from_regex(r"[a-z]{1,6}(\[[0-9]{0,3}%?:[0-9]{0,3}%?\]|\+[a-z]{1,4})?", fullmatch=True),
-    options=st.dictionaries(
-        st.sampled_from(["image", "target", "config"]), st.from_regex(r"[a-z_.]{1,6}", fullmatch=True)
-    ),
-)
-def test_name_and_split_may_stand_without_their_keys(registry, name, split, options):
-    text = ",".join([f"hf:{name}:{split}", *(f"{key}={value}" for key, value in options.items())])
-    spec = dataset_spec(text, registry)
-    assert dict(spec.options) == {"name": name, "split": split, **options}
-    assert dataset_spec(str(spec), registry) == spec
-
-
-def test_an_option_stands_once(registry):
-    with pytest.raises(DataError, match="gives split twice; keep one"):
-        dataset_spec("hf:some:test,split=train", registry)
-    assert dict(dataset_spec("hf:some,split=train", registry).options) == {"name": "some", "split": "train"}
-
-
-def columns(**kinds):
-    names = {"class": ("crane", "heron")}
-    return [Column(tuple(name.split("__")), kind, kind, names.get(kind, ())) for name, kind in kinds.items()]
-
-
-@pytest.mark.parametrize(
-    ("there", "asked", "roles"),
-    [
-        ({"picture": "image", "fine": "class", "note": "text"}, {}, ("picture", "fine", None)),
-        ({"image": "image", "label": "number", "note": "text"}, {}, ("image", "label", None)),
-        ({"image": "image", "note": "text"}, {}, ("image", "note", None)),
-        ({"jpg": "binary", "json__label": "text", "json__author": "text"}, {}, ("jpg", "json.label", None)),
-        ({"raw": "binary", "image": "images"}, {}, ("image", None, None)),
-        ({"image": "image", "question": "text", "answer": "text"}, {}, ("image", None, "question")),
-        ({"image": "image", "question": "text", "label": "text"}, {"question": None}, ("image", "label", None)),
-        ({"image": "image", "a": "text", "b": "text"}, {"target": "b"}, ("image", "b", None)),
-        ({"image": "image", "a": "class", "b": "class"}, {"target": None}, ("image", None, None)),
-    ],
-)
-def test_columns_are_found_by_type_and_name(there, asked, roles):
-    found = Roles.of(columns(**there), "table t", **asked)
-    assert (found.images[0].name, found.target and found.target.name, found.question and found.question.name) == roles
-
-
-@pytest.mark.parametrize(
-    ("there", "asked", "message"),
-    [
-        ({"left": "image", "right": "image"}, {}, r"2 columns that may be the image: left \(image\), right \(image\)"),
-        ({"note": "text"}, {}, r"table t has no column of pictures, only note \(text\); give image=COL"),
-        (
-            {"image": "image", "a": "class", "b": "class"},
-            {},
-            "may be the target: a .*choose with target=a, or target=none",
-        ),
-        ({"image": "image", "a": "text", "b": "text"}, {}, "2 columns that may be the target"),
-        ({"image": "image", "note": "text"}, {"image": ["note"]}, r"text in column 'note'.* these can be: image"),
-        (
-            {"image": "image", "n": "other"},
-            {"target": "n"},
-            "other in column 'n', which was to be the target; leave it out",
-        ),
-        (
-            {"image": "image", "a": "text"},
-            {"id": "b"},
-            r"no column 'b', which was to be the id; these can be: a \(text\)",
-        ),
-    ],
-)
-def test_a_column_that_is_unclear_or_wrong_is_refused(there, asked, message):
-    with pytest.raises(DataError, match=message):
-        Roles.of(columns(**there), "table t", **asked)
-
-
 def test_several_pictures_questions_and_ids(build, tmp_path):
     two = [{"bytes": encoded(PIL.Image.new("RGB", (2, 2), colour)), "path": None} for colour in ("red", "blue")]
     rows = [
@@ -293,21 +209,6 @@ def test_several_pictures_questions_and_ids(build, tmp_path):
             open_image(empty.images[0])
 
 
-def test_a_label_file_names_the_classes_of_numbers(build, tmp_path):
-    pixel = encoded(PIL.Image.new("RGB", (1, 1)))
-    path = tar(tmp_path / "a.tar", [("a.png", pixel), ("a.cls", b"1"), ("b.png", pixel), ("b.cls", b"-1")])
-    (tmp_path / "names.txt").write_text("crane\nheron\n")
-    assert [example.target for example in build(path)] == ["1", "-1"]
-    named = build(f"webdataset:{path},classes={tmp_path}/names.txt")
-    assert [example.target for example in named] == ["heron", None]
-    assert named.labels.names == ("crane", "heron")
-    (tmp_path / "names.txt").write_text("crane\n")
-    with pytest.raises(DataError, match=r"row a\.tar/a: class 1 is none of the 1 classes; mend it there"):
-        list(build(f"webdataset:{path},classes={tmp_path}/names.txt"))
-    with pytest.raises(DataError, match="has no target that is a number"):
-        list(build(f"webdataset:{path},target=none,classes={tmp_path}/names.txt"))
-
-
 def test_json_and_csv_name_pictures_by_path(build, tmp_path):
     PIL.Image.new("RGB", (2, 2), "red").save(tmp_path / "a.png")
     (tmp_path / "rows.jsonl").write_text(json.dumps({"file": "a.png", "label": "red"}) + "\n")
@@ -328,63 +229,6 @@ def test_a_stream_fetches_pictures_that_lie_elsewhere(build, tmp_path):
     (tmp_path / "train.zip").write_bytes(b"")
     with pytest.raises(DataError, match=r"picture zip://b\.png::.*train\.zip cannot be fetched"):
         next(rows)
-
-
-def test_json_in_an_archive(build, tmp_path):
-    pixel = encoded(PIL.Image.new("RGB", (1, 1)))
-    samples = [
-        ("x/a.jpg", pixel),
-        ("x/a.json", b'{"label": "crane", "by": {"name": "Ann"}}'),
-        ("x/._a.jpg", b"resource"),
-    ]
-    data = build(tar(tmp_path / "a.tar", samples))
-    assert [(example.id, example.target) for example in data] == [("a.tar/x/a", "crane")]
-    assert [example.target for example in build(f"webdataset:{tmp_path}/a.tar,target=json.by.name")] == ["Ann"]
-
-
-@pytest.mark.parametrize(
-    ("samples", "message"),
-    [
-        ([("a.cls", b"crane")], r"file a\.cls of archive .*bad\.tar is no cls"),
-        ([("a.json", b"{")], r"file a\.json of archive .*bad\.tar is no json"),
-        ([("a.txt", b"\xff")], r"file a\.txt of archive .*bad\.tar is no txt"),
-        ([("a.jpg", b"1"), ("a.png", b"2")], "sample a of archive .*bad.tar has two files for 'image'"),
-        ([("README", b"no sample")], "holds no sample"),
-    ],
-)
-def test_a_broken_sample_is_named(build, tmp_path, samples, message):
-    with pytest.raises(DataError, match=message):
-        list(build(tar(tmp_path / "bad.tar", samples)))
-
-
-@settings(max_examples=30)
-@given(data=st.data())
-def test_an_archive_that_is_cut_off_is_no_smaller_data_set(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("cut")
-    files = [file for key in "abc" for file in ((f"{key}.png", b"p" * 700), (f"{key}.cls", b"1"))]
-    whole = tar(folder / "whole.tar", files).read_bytes()
-    end = 6 * 512 + 3 * (2 * 512 + 512)  # headers and padded contents; empty blocks follow
-    cut = folder / "cut.tar"
-    cut.write_bytes(whole[: data.draw(st.integers(1, end - 1))])
-    with pytest.raises(DataError, match="cannot be read to its end"):
-        list(WebDataset(cut))
-    with pytest.raises(DataError, match="cannot be read to its end"):
-        len(WebDataset(cut, image=("image",), target="cls"))
-    cut.write_bytes(whole[: end + 512])
-    assert len(list(WebDataset(cut))) == 3
-
-
-def test_compressed_archives(build, tmp_path):
-    pixel = encoded(PIL.Image.new("RGB", (1, 1)))
-    plain = tar(tmp_path / "a.tar", [("a.png", pixel), ("a.label", b"dot")])
-    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive, tarfile.open(plain) as source:
-        for member in source:
-            archive.addfile(member, source.extractfile(member))
-    assert content(build(f"webdataset:{tmp_path}/a.tar.gz")) == content(build(plain))
-    whole = (tmp_path / "a.tar.gz").read_bytes()
-    (tmp_path / "a.tar.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="cannot be read to its end"):
-        list(build(f"webdataset:{tmp_path}/a.tar.gz"))
 
 
 def test_broken_parquet_is_named_with_the_row(build, tmp_path):
@@ -440,15 +284,6 @@ def test_memory_does_not_grow_with_the_file(build, tmp_path):
     assert peak(6000) < 1.2 * peak(3000)
 
 
-def test_only_what_a_limit_needs_is_read(build, tmp_path):
-    pixel = encoded(PIL.Image.new("RGB", (1, 1)))
-    whole = tar(
-        tmp_path / "a.tar", [file for key in "abcd" for file in ((f"{key}.png", pixel), (f"{key}.label", b"x"))]
-    )
-    whole.write_bytes(whole.read_bytes()[: 5 * 1024])
-    assert Survey.of(skimmed(build(whole), 2), LabelSpace(["x"])).ids == ("a.tar/a", "a.tar/b")
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -488,19 +323,3 @@ def test_labels_keep_to_the_rules(build, tmp_path):
     datasets.Dataset.from_dict({"image": [], "label": []}, features=kinds).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(LabelError, match="control character"):
         _ = build(tmp_path / "a.parquet").labels
-
-
-@settings(max_examples=25)
-@given(first=st.integers(0, 30), more=st.integers(0, 12), width=st.integers(1, 4))
-def test_braces_count_as_in_a_shell(tmp_path_factory, first, more, width):
-    folder = tmp_path_factory.mktemp("shards")
-    names = [f"{part}-{number:0{width}d}.tar" for part in ("x", "y") for number in range(first, first + more + 1)]
-    for name in names:
-        (folder / name).touch()
-    found = Shards(folder / f"{{x,y}}-{{{first:0{width}d}..{first + more}}}.tar")
-    assert [found.name(file) for file in found.files] == names
-
-
-def test_spec_errors_name_the_option(build):
-    with pytest.raises(SpecError, match="streaming=maybe is no good; expected true or false"):
-        build("hf:some:test,streaming=maybe")
