@@ -94,21 +94,12 @@ def forms(tmp_path_factory):
         pq.write_table(
             pa.table({key: column[rows] for key, column in plain.items()}), root / "more" / f"{part}.parquet"
         )
-        tar(
-            root / f"part-{part:03d}.tar",
-            [
-                file
-                for number, example in list(enumerate(examples))[rows]
-                for file in (
-                    (
-                        f"{number}.png" if number % 2 else f"{number}.webp",
-                        encoded(example.images[0], "PNG" if number % 2 else "WEBP"),
-                    ),
-                    (f"{number}.label", example.target.encode()),
-                    (f"{number}.npy", b"something else"),
-                )
-            ],
-        )
+        samples = []
+        for number, example in list(enumerate(examples))[rows]:
+            kind = "png" if number % 2 else "webp"
+            picture = (f"{number}.{kind}", encoded(example.images[0], kind))
+            samples += [picture, (f"{number}.label", example.target.encode()), (f"{number}.npy", b"something else")]
+        tar(root / f"part-{part:03d}.tar", samples)
     return {
         "folder": root / "folder" / "test",
         "imagefolder": f"hf:{root}/folder:test",
