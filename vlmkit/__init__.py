@@ -16,6 +16,7 @@ from vlmkit.contracts import (
     OffersTaxonomy,
     Prepares,
     ServesModels,
+    Skims,
     Solving,
     Strategy,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "Reply",
     "Round",
     "ServesModels",
+    "Skims",
     "Solving",
     "Strategy",
     "Task",

@@ -136,6 +136,15 @@ class Dataset(Protocol):
 
 
 @runtime_checkable
+class Skims(Protocol):
+    """What a data set has that can tell its examples without fetching their pictures, and so at less cost."""
+
+    def skim(self) -> Iterator[Example]:
+        """Iterate over the examples in order, with what they have of pictures left out."""
+        ...
+
+
+@runtime_checkable
 class OffersTaxonomy(Protocol):
     """What a data set has whose labels may be leaves of a tree."""
 

@@ -197,9 +197,9 @@ def _rate(planner: Planner, asked: Asked, strategy: Any) -> Rate | None:
 
 def _sample(dataset: Dataset, asked: Asked, labels: Any) -> tuple[int, list[Example]]:
     """Return the number of examples and some of them, spread evenly."""
-    from vlmkit.runs import Survey
+    from vlmkit.runs import Survey, skimmed
 
-    total = len(Survey.of(islice(dataset, asked.limit), labels).ids)
+    total = len(Survey.of(skimmed(dataset, asked.limit), labels).ids)
     count = min(total, asked.sample)
     chosen = {index * total // count for index in range(count)}
     return total, [example for index, example in enumerate(islice(dataset, asked.limit)) if index in chosen]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import click
@@ -16,7 +15,7 @@ from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
-from vlmkit.runs import Experiment, Run, Survey, default_directory
+from vlmkit.runs import Experiment, Run, Survey, default_directory, skimmed
 from vlmkit.types import Taxonomy
 
 
@@ -74,9 +73,9 @@ def run(
 ) -> None:
     """Run a strategy on a model over DATA and write a run directory.
 
-    DATA is an image, a folder (the names of its sub-folders are the targets), a CSV or JSONL manifest, or a data set
-    (vlmkit ls datasets). Without any arguments the embedded model runs on the embedded data. The same command goes on
-    with an unfinished run.
+    DATA is an image, a folder (the names of its sub-folders are the targets), a CSV or JSONL manifest, a Parquet file,
+    a tar archive of samples, or a data set (vlmkit ls datasets). Without any arguments the embedded model runs on the
+    embedded data. The same command goes on with an unfinished run.
     """
     if dry_run:
         from vlmkit.cli.plan import Asked, show_plan
@@ -130,7 +129,7 @@ def run(
         keep_exchanges=log_samples,
         plugins=plugins,
     ) as pipeline:
-        survey = Survey.of(islice(dataset, limit), space)
+        survey = Survey.of(skimmed(dataset, limit), space)
         if space.collisions:
             more = f" (and {len(space.collisions) - 1:,} more such groups)" if len(space.collisions) > 1 else ""
             alike = ", ".join(map(repr, space.collisions[0]))

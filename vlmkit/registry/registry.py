@@ -41,6 +41,7 @@ class Entry:
         capabilities: For adapters: what their backends can do; empty where the plugin does not say.
         branching: For adapters: how they put many questions about one picture.
         extra: For adapters: the extra of the plugin's distribution that they need, as in ``pip install NAME[EXTRA]``.
+        shorthand: For data sets: options that may be given by place alone, as in ``hf:NAME:SPLIT``.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Entry:
     capabilities: frozenset[Capability] = field(default=frozenset(), converter=_capabilities)
     branching: Branching = field(default="unknown", validator=in_(get_args(Branching)))
     extra: str = ""
+    shorthand: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.
@@ -153,9 +155,11 @@ class Registry:
         """Register an intervention factory."""
         self.add(Entry("intervention", name, target, summary, source, self.owner))
 
-    def dataset(self, name: str, target: str, *, summary: str, source: str = "") -> None:
-        """Register a data set factory."""
-        self.add(Entry("dataset", name, target, summary, source, self.owner))
+    def dataset(
+        self, name: str, target: str, *, summary: str, source: str = "", shorthand: tuple[str, ...] = ()
+    ) -> None:
+        """Register a data set factory, and the options that may be given by place alone."""
+        self.add(Entry("dataset", name, target, summary, source, self.owner, shorthand=shorthand))
 
     def benchmark(self, name: str, target: str, *, summary: str, source: str = "") -> None:
         """Register a benchmark factory."""

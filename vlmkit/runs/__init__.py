@@ -9,7 +9,7 @@ from vlmkit.runs.record import Record
 from vlmkit.runs.results import Tally, summary
 from vlmkit.runs.run import Run
 from vlmkit.runs.stored import StoredRun
-from vlmkit.runs.survey import Survey
+from vlmkit.runs.survey import Survey, skimmed
 
 __all__ = [
     "Experiment",
@@ -27,6 +27,7 @@ __all__ = [
     "label_digest",
     "leaves",
     "shown",
+    "skimmed",
     "summary",
     "to_json",
 ]
