@@ -2,7 +2,7 @@
 
 python benchmarks/lora_mimic.py --folder lora-several
 
-Every step is a command of ``vlmkit``, shown as it runs. The LoRAs learn conversations of ``vlmkit mimic train-data``
+Data and LoRAs are made by commands of ``vlmkit``, shown as they run. The LoRAs learn conversations of ``vlmkit mimic train-data``
 about one to four images of drawn glyphs, and are judged by questions about pictures that they have not seen.
 """
 
@@ -22,6 +22,13 @@ from typing import Any
 
 import click
 import torch
+
+from vlmkit import Pipeline
+from vlmkit.measures import Interval
+from vlmkit_mimic.dataset import Mimic
+from vlmkit_mimic.figures import Report
+from vlmkit_mimic.reading import Vocabulary
+from vlmkit_mimic.scorers import strict
 
 TRAINING, HELD_OUT = 2, 3
 """Seeds of the pictures and questions that the LoRAs learn, and of those that they are judged by."""
@@ -44,68 +51,56 @@ BATCH = 32
 """Conversations in a step."""
 
 
-def vlmkit(folder: Path, command: str) -> str:
-    """Run a command in a folder, say which and how long it took, and return what it printed."""
+def vlmkit(folder: Path, command: str) -> None:
+    """Run a command in a folder, say which and how long it took; what it prints is no part of the table."""
     click.echo(f"$ vlmkit {command}", err=True)
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "vlmkit", *shlex.split(command)],
-        cwd=folder,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    subprocess.run([sys.executable, "-m", "vlmkit", *shlex.split(command)], cwd=folder, check=True, stdout=sys.stderr)
     click.echo(f"{time.monotonic() - started:,.0f} s", err=True)
-    return done.stdout
 
 
-def shown(interval: Mapping[str, float]) -> str:
+def judged(folder: Path, model: str, strategy: str, lora: Path | None) -> Report:
+    """Put the questions of all tasks to a model and return the figures, by the scorer ``strict``."""
+    started = time.monotonic()
+    asked = [Mimic(folder / f"{task}.jsonl") for task in TASKS]
+    vocabulary = Vocabulary(asked[0].benchmark.header.classes)
+    items = (item for data in asked for item in data.benchmark.items)
+    with Pipeline(model, strategy, device="cpu", lora=lora) as pipeline:
+        solved = pipeline.solve(example for data in asked for example in data)
+        replies = (one.prediction.text for one in solved)
+        scored = [(item, strict(item, reply, vocabulary)) for item, reply in zip(items, replies, strict=True)]
+    click.echo(f"{len(scored):,} questions asked and judged: {time.monotonic() - started:,.0f} s", err=True)
+    return Report.of(scored, ())
+
+
+def shown(interval: Interval) -> str:
     """Return a share with its interval."""
-    return f"{interval['value']:.0%} ({interval['low']:.0%}-{interval['high']:.0%})"
+    return f"{interval.value:.0%} ({interval.low:.0%}-{interval.high:.0%})"
 
 
-def judged(folder: Path, model: str, name: str, strategy: str, lora: str = "") -> dict[str, Any]:
-    """Return the figures of each task, by the scorer ``strict``."""
-    figures = {}
-    for task in TASKS:
-        output = f"--output runs/{name}-{task} --quiet --json"
-        command = f"mimic eval {task}.jsonl --model {model} --device cpu --strategy {strategy} {output}{lora}"
-        (report,) = json.loads(vlmkit(folder, command))["figures"].values()
-        figures[task] = report["tasks"][task]
-    return figures
+def row(name: str, report: Report, seconds: str) -> tuple[str, ...]:
+    """Return the cells of a row: F1 of all names for Listing, accuracy for the others, and the mean of the four."""
+    return name, *(shown(figures.main) for figures in report.tasks.values()), shown(report.overall.mean), seconds
 
 
-def row(name: str, figures: Mapping[str, Any], seconds: str) -> Iterator[str]:
-    """Yield the cells of a row: F1 of all names for Listing, accuracy for the others."""
-    yield name
-    for task, found in figures.items():
-        yield shown(found["f1_micro" if task == "listing" else "accuracy"])
-    yield seconds
-
-
-def recipe(
-    folder: Path, model: str, questions: int, pictures: int, steps: int, seed: int
-) -> Iterator[Iterator[str] | tuple[str, ...]]:
+def recipe(folder: Path, model: str, questions: int, pictures: int, steps: int, seed: int) -> Iterator[tuple[str, ...]]:
     """Make the data, train and judge; yield the rows of the table."""
     for task, (controls, cells) in TASKS.items():
-        made = f"--task {task} {controls} --seed {HELD_OUT} --items {max(1, questions // cells)} --json"
+        made = f"--task {task} {controls} --seed {HELD_OUT} --items {max(1, questions // cells)} --quiet"
         vlmkit(folder, f"mimic build glyphs:pictures=2000,seed={HELD_OUT} --output {task}.jsonl {made}")
     apart = " ".join(f"--apart-from {task}.jsonl" for task in TASKS)
-    made = f"--images 1..4 --total 1..4 --seed {TRAINING} --conversations {steps * BATCH} --json"
+    made = f"--images 1..4 --total 1..4 --seed {TRAINING} --conversations {steps * BATCH} --quiet"
     vlmkit(folder, f"mimic train-data glyphs:pictures={pictures},seed={TRAINING} --output train.jsonl {apart} {made}")
-    before = judged(folder, model, "before", "flat")
-    guess = (f"{found['constant']:.0%}" if task != "listing" else "-" for task, found in before.items())
-    yield "constant guess", *guess, "-"
+    before = judged(folder, model, "flat", None)
+    guesses = (f"{figures.constant:.0%}" if task != "listing" else "-" for task, figures in before.tasks.items())
+    yield "constant guess", *guesses, "-", "-"
     yield row("before", before, "-")
-    for name, strategy in (("LoRA", "flat"), ("LoRA + mask", MASK)):
-        lora = name.lower().replace(" + ", "-")
+    for name, output, strategy in (("LoRA", "lora", "flat"), ("LoRA + mask", "lora-mask", MASK)):
+        data = f"--data train.jsonl --images train --model {model} --output {output} --device cpu"
         masked = "" if strategy == "flat" else f" --strategy {strategy}"
-        data = f"--data train.jsonl --images train --model {model} --output {lora} --device cpu --quiet"
-        trained = vlmkit(folder, f"train lora {data} --steps {steps} {LORA} --seed {seed} --json --resume{masked}")
-        record = json.loads(trained)
-        curve = record["curve"]
-        click.echo(f"loss {curve[0]['loss']:.3f} to {curve[-1]['loss']:.3f} nats a token", err=True)
-        yield row(name, judged(folder, model, lora, strategy, f" --lora {lora}"), f"{record['seconds']:,.0f}")
+        vlmkit(folder, f"train lora {data} --steps {steps} {LORA} --seed {seed} --resume{masked}")
+        record = json.loads((folder / output / "training.json").read_bytes())
+        yield row(name, judged(folder, model, strategy, folder / output), f"{record['seconds']:,.0f}")
 
 
 @click.command()
@@ -118,7 +113,7 @@ def recipe(
 def main(folder: Path | None, **sizes: Any) -> None:
     """Print the table as Markdown, with 95 % intervals."""
     started = time.monotonic()
-    columns = ("", "Counting", "Listing, F1", "Common", "Odd-One", "training, s")
+    columns = ("", "Counting", "Listing, F1", "Common", "Odd-One", "mean", "training, s")
     with TemporaryDirectory() as passing:
         place = folder or Path(passing)
         place.mkdir(parents=True, exist_ok=True)
