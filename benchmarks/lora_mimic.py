@@ -2,8 +2,9 @@
 
 python benchmarks/lora_mimic.py --folder lora-several
 
-Data and LoRAs are made by commands of ``vlmkit``, shown as they run. The LoRAs learn conversations of ``vlmkit mimic train-data``
-about one to four images of drawn glyphs, and are judged by questions about pictures that they have not seen.
+Data and LoRAs are made by commands of ``vlmkit``, shown as they run. The LoRAs learn conversations of ``vlmkit mimic
+train-data`` about one to four images of drawn glyphs. They are judged by questions about pictures that they have not
+seen.
 """
 
 from __future__ import annotations
@@ -67,8 +68,11 @@ def judged(folder: Path, model: str, strategy: str, lora: Path | None) -> Report
     items = (item for data in asked for item in data.benchmark.items)
     with Pipeline(model, strategy, device="cpu", lora=lora) as pipeline:
         solved = pipeline.solve(example for data in asked for example in data)
-        replies = (one.prediction.text for one in solved)
-        scored = [(item, strict(item, reply, vocabulary)) for item, reply in zip(items, replies, strict=True)]
+        scored = []
+        for item, one in zip(items, solved, strict=True):
+            if one.prediction is None:
+                raise one.error
+            scored.append((item, strict(item, one.prediction.text, vocabulary)))
     click.echo(f"{len(scored):,} questions asked and judged: {time.monotonic() - started:,.0f} s", err=True)
     return Report.of(scored, ())
 
@@ -110,7 +114,7 @@ def recipe(folder: Path, model: str, questions: int, pictures: int, steps: int, 
 @click.option("--steps", default=500, show_default=True, help="Steps of each LoRA, of 32 conversations.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the trainings.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where everything is kept.  [default: nowhere]")
-def main(folder: Path | None, **sizes: Any) -> None:
+def main(folder: Path | None, model: str, **sizes: Any) -> None:
     """Print the table as Markdown, with 95 % intervals."""
     started = time.monotonic()
     columns = ("", "Counting", "Listing, F1", "Common", "Odd-One", "mean", "training, s")
@@ -119,7 +123,8 @@ def main(folder: Path | None, **sizes: Any) -> None:
         place.mkdir(parents=True, exist_ok=True)
         click.echo(f"| {' | '.join(columns)} |")
         click.echo(f"|---|{'--:|' * (len(columns) - 1)}")
-        for cells in recipe(place.resolve(), **sizes):
+        base = str(Path(model).resolve()) if Path(model).is_dir() else model
+        for cells in recipe(place.resolve(), base, **sizes):
             click.echo(f"| {' | '.join(cells)} |")
     machine = platform.processor() or platform.machine()
     threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
