@@ -33,14 +33,18 @@ class ConversationQuestions:
 
     path: Path = field(alias="file")
     folder: Path | None = field(default=None, alias="images")
+    _questions: int = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        questions = 0
         for index, conversation in enumerate(self.conversations):
             reason = _unaskable(conversation)
             if reason:
                 raise TextFile(self.path, "conversation file", DataError).wrong(
                     reason, at=self.conversations.place(index), hint="leave it out"
                 )
+            questions += len(conversation.turns) // 2
+        object.__setattr__(self, "_questions", questions)
 
     @cached_property
     def conversations(self) -> Conversations:
@@ -53,7 +57,7 @@ class ConversationQuestions:
         return LabelSpace(())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return self._questions
 
     def __iter__(self) -> Iterator[Example]:
         for conversation in self.conversations:
