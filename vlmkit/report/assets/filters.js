@@ -1,0 +1,105 @@
+// Which examples are shown.
+
+const form = byId("filters");
+
+/** What was clicked in the taxonomy: paths of the target and the prediction, and the choice in words. */
+let branch;
+
+/** Returns the examples of a run that pass all filters. */
+function filtered(run) {
+  const wanted = Object.fromEntries(new FormData(form));
+  const text = wanted.text.trim().toLowerCase();
+  const isTarget = labelTest(wanted.target);
+  const isLabel = labelTest(wanted.label);
+  return run.examples.filter(
+    (example) =>
+      (!wanted.outcome || example.outcome === wanted.outcome) &&
+      isTarget(example.target) &&
+      isLabel(example.label) &&
+      (!text || searchText(example).includes(text)) &&
+      (!branch || inBranch(run, example)),
+  );
+}
+
+/** Returns a test of label numbers: whole names first, parts of names where no label has the name. */
+function labelTest(text) {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return () => true;
+  const lower = labels.map((name) => name.toLowerCase());
+  const exact = lower.includes(wanted);
+  const fits = lower.map((name) => (exact ? name === wanted : name.includes(wanted)));
+  return (number) => number !== undefined && fits[number];
+}
+
+function searchText(example) {
+  example.search ??= [example.id, labelOf(example.target), labelOf(example.label), example.text, example.error]
+    .join("\n")
+    .toLowerCase();
+  return example.search;
+}
+
+function inBranch(run, example) {
+  return isBelow(run.paths[example.target], branch.target) && branch.accepts(run.paths[example.label]);
+}
+
+/** Whether a path leads through a node; a path that is not known leads through none. */
+function isBelow(path, node) {
+  return path !== undefined && node.every((name, depth) => path[depth] === name);
+}
+
+/** Shows examples of a branch only, and goes there. */
+function showBranch(target, accepts, words) {
+  form.reset();
+  branch = { target, accepts };
+  byId("branch-filter").firstElementChild.textContent = words;
+  goToExamples();
+}
+
+/** Shows examples of one target with one prediction, and goes there. */
+function showPair(target, label) {
+  form.reset();
+  form.elements.target.value = target;
+  form.elements.label.value = label;
+  goToExamples();
+}
+
+function goToExamples() {
+  form.dispatchEvent(new Event("change"));
+  byId("examples").focus();
+  byId("examples").scrollIntoView();
+}
+
+/** Calls back whenever the filters change; typing is answered at once. */
+function startFilters(changed) {
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", changed);
+  form.addEventListener("change", changed);
+  form.addEventListener("reset", () => {
+    branch = undefined;
+    queueMicrotask(changed);
+  });
+  byId("branch-filter").querySelector("button").addEventListener("click", () => {
+    branch = undefined;
+    changed();
+  });
+  for (const button of document.querySelectorAll("button[data-target]")) {
+    button.addEventListener("click", () => showPair(button.dataset.target, button.dataset.label));
+  }
+}
+
+/** Shows how many examples each outcome has, and offers the labels that occur. */
+function describeFilters(run) {
+  const counts = Map.groupBy(run.examples, (example) => example.outcome);
+  for (const place of form.querySelectorAll("[data-count]")) {
+    const number = place.dataset.count ? (counts.get(place.dataset.count)?.length ?? 0) : run.examples.length;
+    place.textContent = counted(number);
+    place.closest("label").hidden = number === 0 && place.dataset.count !== "";
+  }
+  offer("targets", run.examples.map((example) => example.target));
+  offer("predictions", run.examples.map((example) => example.label));
+}
+
+function offer(list, numbers) {
+  const names = [...new Set(numbers)].filter((number) => number !== undefined).map(labelOf).sort();
+  byId(list).replaceChildren(...names.map((value) => element("option", { value })));
+}
