@@ -102,4 +102,7 @@ def report(
 
 
 def _title(subjects: Sequence[Subject]) -> str:
-    return f"{subjects[0].name} on {subjects[0].data}" if len(subjects) == 1 else f"{len(subjects)} runs"
+    if len(subjects) == 1:
+        return f"{subjects[0].name} on {subjects[0].data}"
+    models = {subject.facts["model"] for subject in subjects}
+    return f"{len(subjects)} runs" + (f" of {models.pop()}" if len(models) == 1 else "")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from attrs import field, frozen
 
 WIDTH, HEIGHT = 420, 280
-LEFT, RIGHT, TOP, BOTTOM = 48, 408, 12, 236
+LEFT, RIGHT, TOP, BOTTOM = 48, 398, 12, 236
 """The drawing area, in units of the view box."""
 
 _MOST_TICKS = 7
@@ -33,6 +33,10 @@ class Point:
     title: str
 
 
+def _from_left(points: Iterable[Point]) -> tuple[Point, ...]:
+    return tuple(sorted(points, key=lambda point: point.x))
+
+
 @frozen
 class Series:
     """Points that belong together, from left to right.
@@ -43,7 +47,7 @@ class Series:
     """
 
     name: str
-    points: tuple[Point, ...] = field(converter=lambda points: tuple(sorted(points, key=lambda point: point.x)))
+    points: tuple[Point, ...] = field(converter=_from_left)
 
 
 @frozen(slots=False)
@@ -94,16 +98,16 @@ class Chart:
 
 
 def ladder(values: Iterable[float]) -> list[float]:
-    """Return round numbers (1, 2, 5, 10, ...) from at most the least value to at least the greatest, two or more."""
+    """Return two or more round numbers (1, 2, 5, 10, ... or 1, 10, 100, ...) that all values lie between."""
     values = sorted(values)
-    first, last = (math.floor(math.log10(value)) for value in (values[0], values[-1]))
-    steps = [factor * 10.0**power for power in range(first, last + 2) for factor in (1, 2, 5)]
-    start = max(index for index, step in enumerate(steps) if step <= values[0])
-    end = max(start + 1, min(index for index, step in enumerate(steps) if step >= values[-1]))
-    chosen = steps[start : end + 1]
-    if len(chosen) <= _MOST_TICKS:
-        return chosen
-    return [10.0**power for power in range(first, math.ceil(math.log10(values[-1])) + 1)]
+    powers = range(math.floor(math.log10(values[0])) - 1, math.ceil(math.log10(values[-1])) + 2)
+    for factors in ((1, 2, 5), (1,)):
+        steps = [factor * 10.0**power for power in powers for factor in factors]
+        start = max(index for index, step in enumerate(steps) if step <= values[0])
+        end = max(start + 1, min(index for index, step in enumerate(steps) if step >= values[-1]))
+        if end - start < _MOST_TICKS:
+            break
+    return steps[start : end + 1]
 
 
 def _short(value: float) -> str:

@@ -29,11 +29,13 @@ def _series(
     runs: Sequence[tuple[Subject, Figures]], at: Callable[[Subject, Figures], float], unit: str
 ) -> tuple[Series, ...]:
     points: dict[tuple[str, ...], list[Point]] = {}
+    methods = {tuple(subject.method.values()): subject.method for subject, _ in runs}
     for subject, one in runs:
         assert one.accuracy is not None
         x, accuracy = at(subject, one), one.accuracy
         title = f"{x:,.0f} {unit}, {accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%})"
-        points.setdefault(subject.method, []).append(Point(x, accuracy.value, accuracy.low, accuracy.high, title))
-    keys = ("strategy", "model", "data", "prompt", "seed")
-    names = distinct_names([dict(zip(keys, method, strict=True)) for method in points], ["" for _ in points])
+        points.setdefault(tuple(subject.method.values()), []).append(
+            Point(x, accuracy.value, accuracy.low, accuracy.high, title)
+        )
+    names = distinct_names(list(methods.values()), [""] * len(methods))
     return tuple(Series(name, of) for name, of in zip(names, points.values(), strict=True))

@@ -47,6 +47,7 @@ def page(subjects: Sequence[Subject], data: PageData, *, title: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters["script_json"] = script_json
+    shared, differing = _facts(subjects)
     return environment.get_template("page.html.jinja").render(
         mark=Markup(MARK),
         policy=_policy(style, script),
@@ -55,7 +56,8 @@ def page(subjects: Sequence[Subject], data: PageData, *, title: str) -> str:
         title=title,
         version=__version__,
         runs=[(one, Figures.of(one), round_figures(one), confusions(one)) for one in subjects],
-        facts=_facts(subjects),
+        shared=shared,
+        differing=differing,
         area=charts,
         charts=charts_of(subjects),
         outcomes=list(Outcome),
@@ -85,9 +87,9 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _facts(subjects: Sequence[Subject]) -> list[tuple[str, list[str]]]:
-    """Return each fact with its value in every run, or with one value where all have the same."""
+def _facts(subjects: Sequence[Subject]) -> tuple[dict[str, str], list[str]]:
+    """Return the facts that all runs share, and the names of those in which they differ."""
     facts = [subject.facts for subject in subjects]
-    names = dict.fromkeys(name for one in facts for name in one)
-    rows = [(name, [one.get(name, "") for one in facts]) for name in names]
-    return [(name, values[:1] if len(set(values)) == 1 else values) for name, values in rows]
+    names = list(dict.fromkeys(name for one in facts for name in one))
+    shared = [name for name in names if len({one.get(name) for one in facts}) == 1]
+    return {name: facts[0][name] for name in shared}, [name for name in names if name not in shared]

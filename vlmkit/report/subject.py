@@ -98,7 +98,7 @@ class Subject:
     @property
     def labels(self) -> int:
         """Number of labels; 0 where the manifest does not say."""
-        return int(self.stored.manifest.get("labels", {}).get("number", 0))
+        return _labels(self.stored)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -108,12 +108,12 @@ class Subject:
         versions = session.get("versions", {})
         facts = {
             **_identity(self.stored),
-            "labels": f"{self.labels:,}",
+            "data": self.data,
             "taxonomy": f"{shape['leaves']:,} leaves, {shape['depth']} levels" if shape else "",
             "limit": "" if self.limit is None else f"{self.limit:,} (not for reporting)",
             "precision": str(manifest.get("model", {}).get("dtype") or ""),
             "started": str(session.get("started", "")).replace("T", " ").replace("+00:00", " UTC"),
-            "goes": str(1 + len(manifest.get("resumed", []))),
+            "resumed": _times(len(manifest.get("resumed", []))),
             "device": str(session.get("device") or ""),
             "machine": str(session.get("platform", "")),
             "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
@@ -122,15 +122,9 @@ class Subject:
         return {name: value for name, value in facts.items() if value}
 
     @property
-    def method(self) -> tuple[str, ...]:
+    def method(self) -> dict[str, str]:
         """What was run apart from the number of labels: runs that share it are points of one curve."""
-        identity = _identity(self.stored)
-        try:
-            spec = Spec.parse(identity["data"])
-            identity["data"] = str(Spec(spec.name, [pair for pair in spec.options if pair[0] != "labels"]))
-        except SpecError:  # data that a plugin named in its own way
-            pass
-        return tuple(identity.values())
+        return {key: value for key, value in _identity(self.stored).items() if key != "labels"}
 
 
 def read_subjects(paths: Sequence[Path]) -> list[Subject]:
@@ -169,7 +163,7 @@ def _told_apart(names: Sequence[str], directories: Sequence[str]) -> Iterator[st
 
 
 def _said(key: str, value: str) -> str:
-    return value if key in ("model", "data") else f"{key} {value}"
+    return f"{key} {value}" if key in ("prompt", "seed") else f"{value} {key}" if key == "labels" else value
 
 
 def _identity(run: StoredRun) -> dict[str, str]:
@@ -180,7 +174,8 @@ def _identity(run: StoredRun) -> dict[str, str]:
     return {
         "strategy": str(config.get("strategy") or kind.rpartition(".")[2].lower() or "-"),
         "model": str(run.manifest.get("model", {}).get("model") or config.get("model") or "-"),
-        "data": _data(run),
+        "data": _without_labels(_data(run)),
+        "labels": f"{_labels(run):,}",
         "prompt": str(config.get("prompt") or "choose"),
         "seed": str(fingerprint.get("seed", 0)),
     }
@@ -188,6 +183,23 @@ def _identity(run: StoredRun) -> dict[str, str]:
 
 def _data(run: StoredRun) -> str:
     return str(run.fingerprint.get("data") or _config(run).get("data") or "-")
+
+
+def _times(number: int) -> str:
+    return "" if number == 0 else "once" if number == 1 else f"{number:,} times"
+
+
+def _without_labels(data: str) -> str:
+    """Return the spec of a data set without its number of labels, which is named for itself."""
+    try:
+        spec = Spec.parse(data)
+    except SpecError:  # data that a plugin named in its own way
+        return data
+    return str(Spec(spec.name, [pair for pair in spec.options if pair[0] != "labels"]))
+
+
+def _labels(run: StoredRun) -> int:
+    return int(run.manifest.get("labels", {}).get("number", 0))
 
 
 def _config(run: StoredRun) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 // The rounds of a strategy: who entered, who was asked about together, who went on.
 
+const WITHOUT_CHOICE = { none: "None", invalid: "invalid reply" };
+
 /** Returns the rounds of an example: with all options where they were logged, else as numbers. */
 function roundsView(example, bracket) {
   if (!example.rounds && !bracket) return [];
@@ -16,7 +18,7 @@ function roundsView(example, bracket) {
           "li",
           {},
           rounds[place] && element("p", {}, inWords(rounds[place])),
-          bracket?.[place] && questions(bracket[place], bracket[place + 1], example),
+          bracket?.[place] && questions(bracket[place], wentOn(bracket, rounds, place), example),
         ),
       ),
     ),
@@ -42,8 +44,13 @@ function inWords([candidates, asked, survivors, none, invalid, survived]) {
     .join("; ");
 }
 
-function questions(round, next, example) {
-  const later = new Set((next ?? []).flatMap((question) => question.options ?? []));
+/** Returns the options of the next round; none where that begins anew because nobody went on. */
+function wentOn(bracket, rounds, place) {
+  const nobody = rounds[place]?.[2] === 0;
+  return new Set(nobody ? [] : (bracket[place + 1] ?? []).flatMap((question) => question.options ?? []));
+}
+
+function questions(round, later, example) {
   return element(
     "div",
     { class: "groups" },
@@ -62,7 +69,7 @@ function group(question, later, example) {
   if (shares) order.sort((one, other) => shares[other] - shares[one]);
   const won = (number) => number === question.choice || later.has(number);
   const about = question.options.includes(example.target);
-  const winner = question.choice === undefined ? OUTCOMES[question.outcome]?.name ?? "invalid reply" : labelOf(question.choice);
+  const winner = question.choice === undefined ? WITHOUT_CHOICE[question.outcome] : labelOf(question.choice);
   const chosen = question.options.indexOf(question.choice);
   return element(
     "details",
@@ -82,8 +89,7 @@ function group(question, later, example) {
         return element(
           "li",
           { class: won(number) ? "won" : undefined },
-          labelOf(number),
-          number === example.target && element("span", { class: "tag" }, "target"),
+          element("span", {}, labelOf(number), number === example.target && element("span", { class: "tag" }, "target")),
           shares && element("span", { class: "between" }, ` ${percent(shares[place])}`),
         );
       }),

@@ -23,7 +23,7 @@ function tally(run, node) {
     const name = path[node.length];
     if (!branches.has(name)) branches.set(name, { examples: 0, right: 0, inner: false, taken: new Map() });
     const branch = branches.get(name);
-    const where = place(run.paths[example.label], node);
+    const where = branchOf(run.paths[example.label], node);
     branch.examples += 1;
     branch.right += example.outcome === "right";
     branch.inner ||= path.length > node.length + 1;
@@ -33,7 +33,7 @@ function tally(run, node) {
 }
 
 /** Returns the branch below a node that a path leads into. */
-function place(path, node) {
+function branchOf(path, node) {
   if (path === undefined) return NO_LABEL;
   return isBelow(path, node) && path.length > node.length ? path[node.length] : ELSEWHERE;
 }
@@ -43,11 +43,11 @@ function crumbs(run, node) {
   return steps.map((name, depth) =>
     depth === node.length
       ? element("span", { "aria-current": "location" }, name)
-      : element("button", { type: "button", onclick: () => open(run, node.slice(0, depth)) }, name),
+      : element("button", { type: "button", onclick: () => openNode(run, node.slice(0, depth)) }, name),
   );
 }
 
-function open(run, node) {
+function openNode(run, node) {
   showBranches(run, node);
   byId("branch-path").lastElementChild.setAttribute("tabindex", "-1");
   byId("branch-path").lastElementChild.focus();
@@ -58,7 +58,7 @@ function overview(run, node, branches) {
     const inside = branch.taken.get(name) ?? 0;
     const away = [...branch.taken].filter(([where]) => where !== name).sort((one, other) => other[1] - one[1]);
     return [
-      branch.inner ? element("button", { type: "button", class: "link", onclick: () => open(run, [...node, name]) }, name) : name,
+      branch.inner ? element("button", { type: "button", class: "link", onclick: () => openNode(run, [...node, name]) }, name) : name,
       counted(branch.examples),
       percent(branch.right / branch.examples),
       branch.inner ? percent(inside / branch.examples) : "",
@@ -92,7 +92,7 @@ function cellButton(run, node, name, where, times, text, total) {
       type: "button",
       class: total === undefined ? "link" : name === where ? "same" : "other",
       "aria-label": `${words}: ${counted(times)}, show`,
-      onclick: () => showBranch([...node, name], (path) => place(path, node) === where, words),
+      onclick: () => showBranch([...node, name], (path) => branchOf(path, node) === where, words),
     },
     text,
   );

@@ -8,7 +8,7 @@ let shown;
 /** Opens the dialog on one of a list of examples. */
 function showDetails(run, examples, place) {
   shown = { run, examples, place };
-  render();
+  renderDetails();
   if (!dialog.open) dialog.showModal();
 }
 
@@ -28,12 +28,12 @@ function move(step) {
   if (place < 0 || place >= shown.examples.length) return;
   const focused = document.activeElement.id;
   shown.place = place;
-  render();
+  renderDetails();
   (byId(focused) ?? byId("details-close")).focus();
   dialog.scrollTop = 0;
 }
 
-function render() {
+function renderDetails() {
   const { run, examples, place } = shown;
   const example = examples[place];
   const bracket = brackets()[runs.indexOf(run)][run.examples.indexOf(example)];
@@ -92,7 +92,7 @@ function ranking(example) {
   const rows = example.ranking.map(([number, score], place) => [
     `${place + 1}`,
     [labelOf(number), ...(number === example.target ? [element("span", { class: "tag" }, "target")] : [])],
-    score === null ? "–" : `${score}`,
+    score === null ? "–" : scoreText(score),
   ]);
   return [element("h3", {}, "Top of the ranking"), table(["Rank", "Label", "Score"], rows, { class: "ranking" })];
 }

@@ -7,7 +7,7 @@ function element(name, attributes = {}, ...children) {
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== undefined && child !== false));
+  made.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== false));
   return made;
 }
 
@@ -38,4 +38,9 @@ function counted(number) {
 /** Returns a share as text, in per cent. */
 function percent(share, digits = 1) {
   return `${(100 * share).toFixed(digits)}%`;
+}
+
+/** Returns a score with two digits behind the point, or two that are not zero. */
+function scoreText(score) {
+  return Math.abs(score) < 0.01 && score !== 0 ? score.toPrecision(2) : score.toFixed(2);
 }

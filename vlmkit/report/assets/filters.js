@@ -3,7 +3,7 @@
 const form = byId("filters");
 
 /** What was clicked in the taxonomy: paths of the target and the prediction, and the choice in words. */
-let branch;
+let chosenBranch;
 
 /** Returns the examples of a run that pass all filters. */
 function filtered(run) {
@@ -17,7 +17,7 @@ function filtered(run) {
       isTarget(example.target) &&
       isLabel(example.label) &&
       (!text || searchText(example).includes(text)) &&
-      (!branch || inBranch(run, example)),
+      (!chosenBranch || inBranch(run, example)),
   );
 }
 
@@ -39,7 +39,7 @@ function searchText(example) {
 }
 
 function inBranch(run, example) {
-  return isBelow(run.paths[example.target], branch.target) && branch.accepts(run.paths[example.label]);
+  return isBelow(run.paths[example.target], chosenBranch.target) && chosenBranch.accepts(run.paths[example.label]);
 }
 
 /** Whether a path leads through a node; a path that is not known leads through none. */
@@ -50,7 +50,7 @@ function isBelow(path, node) {
 /** Shows examples of a branch only, and goes there. */
 function showBranch(target, accepts, words) {
   form.reset();
-  branch = { target, accepts };
+  chosenBranch = { target, accepts };
   byId("branch-filter").firstElementChild.textContent = words;
   goToExamples();
 }
@@ -64,22 +64,25 @@ function showPair(target, label) {
 }
 
 function goToExamples() {
-  form.dispatchEvent(new Event("change"));
+  form.dispatchEvent(new Event("input"));
   byId("examples").focus();
   byId("examples").scrollIntoView();
 }
 
-/** Calls back whenever the filters change; typing is answered at once. */
+/**
+ * Calls back whenever the filters change; typing is answered at once.
+ *
+ * Not at "change": that comes when a field is left by a click on an example, which would then be gone.
+ */
 function startFilters(changed) {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", changed);
-  form.addEventListener("change", changed);
   form.addEventListener("reset", () => {
-    branch = undefined;
+    chosenBranch = undefined;
     queueMicrotask(changed);
   });
   byId("branch-filter").querySelector("button").addEventListener("click", () => {
-    branch = undefined;
+    chosenBranch = undefined;
     changed();
   });
   for (const button of document.querySelectorAll("button[data-target]")) {
@@ -93,7 +96,8 @@ function describeFilters(run) {
   for (const place of form.querySelectorAll("[data-count]")) {
     const number = place.dataset.count ? (counts.get(place.dataset.count)?.length ?? 0) : run.examples.length;
     place.textContent = counted(number);
-    place.closest("label").hidden = number === 0 && place.dataset.count !== "";
+    const button = place.closest("label");
+    button.hidden = number === 0 && !button.querySelector("input").checked && place.dataset.count !== "";
   }
   offer("targets", run.examples.map((example) => example.target));
   offer("predictions", run.examples.map((example) => example.label));

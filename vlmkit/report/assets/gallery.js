@@ -2,29 +2,29 @@
 
 const PER_PAGE = 48;
 
-let page = 0;
+let pageNumber = 0;
 
 /** Shows one page of examples. */
 function showGallery(run, examples) {
   const last = Math.max(0, Math.ceil(examples.length / PER_PAGE) - 1);
-  page = Math.min(page, last);
-  const start = page * PER_PAGE;
+  pageNumber = Math.min(pageNumber, last);
+  const start = pageNumber * PER_PAGE;
   const visible = examples.slice(start, start + PER_PAGE);
   byId("gallery").replaceChildren(...visible.map((example, place) => card(example, () => showDetails(run, examples, start + place))));
   byId("count").textContent = examples.length
     ? `${counted(start + 1)} to ${counted(start + visible.length)} of ${counted(examples.length)}`
     : "No example passes the filters.";
   byId("pages").hidden = last === 0;
-  byId("page").textContent = `Page ${counted(page + 1)} of ${counted(last + 1)}`;
-  byId("previous").disabled = page === 0;
-  byId("next").disabled = page === last;
+  byId("page").textContent = `Page ${counted(pageNumber + 1)} of ${counted(last + 1)}`;
+  byId("previous").disabled = pageNumber === 0;
+  byId("next").disabled = pageNumber === last;
 }
 
 /** Makes the buttons between pages work. */
 function startGallery(changed) {
   for (const [id, step] of [["previous", -1], ["next", 1]]) {
     byId(id).addEventListener("click", () => {
-      page += step;
+      pageNumber += step;
       changed();
       byId("examples").scrollIntoView();
     });
@@ -33,7 +33,7 @@ function startGallery(changed) {
 
 /** Goes back to the first page. */
 function toFirstPage() {
-  page = 0;
+  pageNumber = 0;
 }
 
 function card(example, open) {

@@ -1,21 +1,21 @@
 // Puts the parts together.
 
-const choice = byId("run");
+const runChoice = byId("run");
 
 /** Shows the examples that the filters leave. */
 function showExamples() {
   const run = currentRun();
-  byId("branch-filter").hidden = branch === undefined;
+  byId("branch-filter").hidden = chosenBranch === undefined;
   showGallery(run, filtered(run));
 }
 
 function currentRun() {
-  return runs[choice?.value ?? 0];
+  return runs[runChoice?.value ?? 0];
 }
 
 function showRun() {
-  for (const part of document.querySelectorAll("[data-run]")) part.hidden = part.dataset.run !== (choice?.value ?? "0");
-  branch = undefined;
+  for (const part of document.querySelectorAll("[data-run]")) part.hidden = part.dataset.run !== (runChoice?.value ?? "0");
+  chosenBranch = undefined;
   toFirstPage();
   describeFilters(currentRun());
   showBranches(currentRun());
@@ -29,5 +29,5 @@ startFilters(() => {
   toFirstPage();
   showExamples();
 });
-choice?.addEventListener("change", showRun);
+runChoice?.addEventListener("change", showRun);
 showRun();
