@@ -119,17 +119,17 @@ def test_filters_leave_what_they_name(show, written, place):
     assert sorted(ids(chrome)) == sorted(record.id for record in wrong)
     choose_outcome(chrome, "failed")
     assert count(chrome) == 1 and "broken.png" in one(chrome, ".card").text
-    one(chrome, "#filters button[type=reset]").click()
+    one(chrome, "#clear").click()
     assert count(chrome) == 21
     fill(chrome, "target", "red fox")
     assert count(chrome) == sum(record.target == "red fox" for record in known)
-    one(chrome, "#filters button[type=reset]").click()
+    one(chrome, "#clear").click()
     fill(chrome, "target", "FOX")  # no label of that name: all that hold it
     assert count(chrome) == sum("fox" in record.target for record in known)
-    one(chrome, "#filters button[type=reset]").click()
+    one(chrome, "#clear").click()
     fill(chrome, "label", "crane")
     assert count(chrome) == sum(record.label == "crane" for record in known)
-    one(chrome, "#filters button[type=reset]").click()
+    one(chrome, "#clear").click()
     fill(chrome, "text", "12.png")
     assert ids(chrome) == ["12.png"]
     fill(chrome, "text", " and nothing else")
@@ -141,7 +141,7 @@ def test_labels_and_ids_never_act(show, written, evil):
     label, id_ = evil
     fill(chrome, "text", "onerror")
     assert ids(chrome) == [id_]
-    one(chrome, "#filters button[type=reset]").click()
+    one(chrome, "#clear").click()
     fill(chrome, "target", label)
     assert count(chrome) == 2
     one(chrome, ".card").click()
@@ -239,6 +239,12 @@ def test_runs_are_switched_and_compared(show, written, place):
     one(chrome, ".card").click()
     assert len(texts(chrome, "#details h3 + .verdict dt")) == 2
     one(chrome, "#details-close").click()
+    one(chrome, "#clear").click()
+    scored = {record.id: bool(record.correct) for record in records(place, "scored")}
+    lost = [record.id for record in records(place, "paper") if scored[record.id] and not record.correct]
+    one(chrome, "#compared option[value='0 there']").click()
+    assert ids(chrome) == lost != []
+    choose_outcome(chrome, "none")
     one(chrome, "#run option:nth-child(3)").click()
     assert count(chrome) == 0  # this run has none of these, and the filter still says so
     assert one(chrome, "input[name=outcome]:checked + span").text == "no label 0"
@@ -304,10 +310,11 @@ def ten_thousand(tmp_path):
     return run
 
 
-def test_ten_thousand_examples_stay_usable(show, ten_thousand, tmp_path, call):
+@pytest.mark.parametrize("thumbnails", ["none", 1000, 10_000])
+def test_ten_thousand_examples_stay_usable(show, ten_thousand, tmp_path, call, thumbnails):
     page = tmp_path / "page.html"
     start = time.perf_counter()
-    assert call("report", ten_thousand, "--output", page) == 0
+    assert call("report", ten_thousand, "--output", page, "--thumbnails", thumbnails) == 0
     wrote = time.perf_counter() - start
     chrome = show(page)
     assert count(chrome) == 10_000
@@ -322,7 +329,6 @@ def test_ten_thousand_examples_stay_usable(show, ten_thousand, tmp_path, call):
     filtering = [chrome.execute_async_script(typed, text) for text in ("l", "la", "label 12", "label 123")]
     known = StoredRun.read(ten_thousand).records()
     assert count(chrome) == sum("label 123" in (record.target, record.label) for record in known)
-    print(
-        f"10,000 examples: written in {wrote:.1f} s, {page.stat().st_size / 1e6:.1f} MB; first paint {paint:.0f} ms, "
-        f"ready {ready:.0f} ms; a filter {statistics.median(filtering):.0f} ms"
-    )
+    size, filtered = page.stat().st_size / 1e6, statistics.median(filtering)
+    print(f"10,000 examples, thumbnails of {thumbnails}: written in {wrote:.1f} s, {size:.1f} MB;", end=" ")
+    print(f"first paint {paint:.0f} ms, ready {ready:.0f} ms; a filter {filtered:.0f} ms")

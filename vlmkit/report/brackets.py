@@ -21,7 +21,7 @@ def brackets(subject: Subject, wanted: Collection[str], number_of: Callable[[str
         number_of: Gives each label the number that stands for it.
     """
     found: dict[str, Bracket] = {}
-    for sample in subject.stored.samples():
+    for sample in subject.stored.samples() if wanted else ():
         if sample["id"] not in wanted:
             continue
         rounds = found.setdefault(sample["id"], [])

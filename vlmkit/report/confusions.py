@@ -8,7 +8,7 @@ from attrs import frozen
 
 from vlmkit.report.subject import Outcome, Subject
 
-SHOWN = 20
+SHOWN = 10
 """Pairs of labels that a report lists."""
 
 

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from vlmkit.errors import UserError
 from vlmkit.report.formats import Format
-from vlmkit.runs.files import write_atomically
+from vlmkit.runs.files import disk_errors, write_atomically
 
 
 @frozen
@@ -34,7 +34,9 @@ class Output:
             )
         if path.is_dir():
             raise UserError(f"{path} is a folder", hint="name a file in it with --output")
-        if path.exists() and not force and not form.is_own(path):
+        with disk_errors(path):
+            foreign = path.exists() and not force and not form.is_own(path)
+        if foreign:
             raise UserError(
                 f"{path} is there and is no {form.name} that vlmkit report wrote",
                 hint="give another --output, or --force to overwrite it",

@@ -11,11 +11,13 @@ function filtered(run) {
   const text = wanted.text.trim().toLowerCase();
   const isTarget = labelTest(wanted.target);
   const isLabel = labelTest(wanted.label);
+  const differs = comparison(wanted.compared);
   return run.examples.filter(
     (example) =>
       (!wanted.outcome || example.outcome === wanted.outcome) &&
       isTarget(example.target) &&
       isLabel(example.label) &&
+      differs(example) &&
       (!text || searchText(example).includes(text)) &&
       (!chosenBranch || inBranch(run, example)),
   );
@@ -29,6 +31,15 @@ function labelTest(text) {
   const exact = lower.includes(wanted);
   const fits = lower.map((name) => (exact ? name === wanted : name.includes(wanted)));
   return (number) => number !== undefined && fits[number];
+}
+
+/** Returns a test of examples against another run; the choice is the number of that run and where it is right. */
+function comparison(chosen) {
+  if (!chosen) return () => true;
+  const [number, where] = chosen.split(" ");
+  const right = new Map(runs[number].examples.map(({ id, outcome }) => [id, outcome === "right"]));
+  const wanted = where === "here";
+  return ({ id, outcome }) => (outcome === "right") === wanted && right.get(id) === !wanted;
 }
 
 function searchText(example) {
@@ -47,9 +58,14 @@ function isBelow(path, node) {
   return path !== undefined && node.every((name, depth) => path[depth] === name);
 }
 
+function clearFilters() {
+  form.reset();
+  chosenBranch = undefined;
+}
+
 /** Shows examples of a branch only, and goes there. */
 function showBranch(target, accepts, words) {
-  form.reset();
+  clearFilters();
   chosenBranch = { target, accepts };
   byId("branch-filter").firstElementChild.textContent = words;
   goToExamples();
@@ -57,7 +73,7 @@ function showBranch(target, accepts, words) {
 
 /** Shows examples of one target with one prediction, and goes there. */
 function showPair(target, label) {
-  form.reset();
+  clearFilters();
   form.elements.target.value = target;
   form.elements.label.value = label;
   goToExamples();
@@ -77,9 +93,9 @@ function goToExamples() {
 function startFilters(changed) {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", changed);
-  form.addEventListener("reset", () => {
-    chosenBranch = undefined;
-    queueMicrotask(changed);
+  byId("clear").addEventListener("click", () => {
+    clearFilters();
+    changed();
   });
   byId("branch-filter").querySelector("button").addEventListener("click", () => {
     chosenBranch = undefined;
@@ -99,8 +115,17 @@ function describeFilters(run) {
     const button = place.closest("label");
     button.hidden = number === 0 && !button.querySelector("input").checked && place.dataset.count !== "";
   }
+  byId("compared").replaceChildren(element("option", { value: "" }, "all"), ...comparisons(run));
   offer("targets", run.examples.map((example) => example.target));
   offer("predictions", run.examples.map((example) => example.label));
+}
+
+function comparisons(run) {
+  const others = [...runs.entries()].filter(([, other]) => other !== run && other.data === run.data);
+  return others.flatMap(([number, { name }]) => [
+    element("option", { value: `${number} here` }, `right here, not in ${name}`),
+    element("option", { value: `${number} there` }, `right in ${name}, not here`),
+  ]);
 }
 
 function offer(list, numbers) {

@@ -26,7 +26,7 @@ function startGallery(changed) {
     byId(id).addEventListener("click", () => {
       pageNumber += step;
       changed();
-      byId("examples").scrollIntoView();
+      byId("examples").focus();
     });
   }
 }
