@@ -2,7 +2,7 @@
 
 const form = byId("filters");
 
-/** What was clicked in the taxonomy: paths of the target and the prediction, and the choice in words. */
+/** What was clicked in the taxonomy: the node above the targets, and a test of the way to the prediction. */
 let chosenBranch;
 
 /** Returns the examples of a run that pass all filters. */
