@@ -3,16 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-slow gpu wheel clean
+.PHONY: demo test check test-slow test-browser gpu wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
 
 test: $(VENV)/.installed check
-	$(BIN)/python -m pytest -n 2 -m "not slow and not cuda"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not cuda and not browser"
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(VENV)/.installed
+	command -v chromium && command -v chromedriver  # Debian: apt install chromium chromium-driver
+	$(BIN)/python -m pytest -m browser -rP tests/report
 
 gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py

@@ -88,7 +88,8 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     plugins = {"vlmkit_datasets", "vlmkit_glyphs", "vlmkit_hf", "vlmkit_hierarchy", "vlmkit_mimic", "vlmkit_train"}
     assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *plugins}
     checkpoint = "vlmkit_adapters/tiny/checkpoint/"
-    for wanted in ("vlmkit/prompts/choose.jinja", "vlmkit/py.typed", f"{checkpoint}model.safetensors"):
+    page = [f"vlmkit/report/assets/{name}" for name in ("page.html.jinja", "report.css", "main.js")]
+    for wanted in (*page, "vlmkit/prompts/choose.jinja", "vlmkit/py.typed", f"{checkpoint}model.safetensors"):
         assert wanted in names
     assert any(name.startswith(checkpoint) and name.endswith(".jinja") for name in names)
 

@@ -104,7 +104,7 @@ def run(
         return
     # rich, only now: --help stays quick.
     from vlmkit.cli.progress import RunProgress
-    from vlmkit.cli.report import PREDICTIONS_SHOWN, predictions_table, results_table
+    from vlmkit.cli.run_report import PREDICTIONS_SHOWN, predictions_table, results_table
 
     say = (lambda message: None) if quiet else note
     plugins = session(context).plugins
