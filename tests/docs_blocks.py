@@ -44,6 +44,11 @@ class Command:
     text: str
     output: str
 
+    @property
+    def fails(self) -> bool:
+        """Whether the page shows an error."""
+        return re.search("^error: ", self.output, re.MULTILINE) is not None
+
 
 def blocks(page: str) -> list[Block]:
     """Return the blocks of a page in order; one that begins indented goes on with the Python above it."""

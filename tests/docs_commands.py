@@ -37,7 +37,7 @@ def check_command(line: str) -> None:
         case "pip":
             extras = re.findall(r"vlmkit\[([^]]*)\]", line)
             assert {extra for group in extras for extra in group.split(",")} <= set(PROJECT["optional-dependencies"])
-        case "python" | "transformers":
+        case "python" | "transformers" | "ls" | "printf" | "source":
             pass
         case _:
             raise AssertionError(f"{program}: tests/docs_commands.py does not know how to check it")

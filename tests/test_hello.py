@@ -50,7 +50,7 @@ def run(site: Path, *arguments: str) -> str:
 
 
 def test_tutorial_test_passes(site):
-    (code,) = blocks("python test")
+    (code,) = blocks('python title="A test"')
     run(site, "-c", code)
 
 

@@ -27,7 +27,9 @@ class AttrsSignatures(griffe.Extension):
 def _parameter(found: inspect.Parameter, cls: griffe.Class) -> griffe.Parameter:
     annotation = griffe.safe_get_annotation(ast.parse(str(found.annotation), mode="eval").body, parent=cls)
     default = None if found.default is found.empty else _shown(found.default)
-    return griffe.Parameter(found.name, annotation=annotation, kind=griffe.ParameterKind(found.kind.description), default=default)
+    return griffe.Parameter(
+        found.name, annotation=annotation, kind=griffe.ParameterKind(found.kind.description), default=default
+    )
 
 
 def _shown(default: object) -> str:
