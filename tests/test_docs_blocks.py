@@ -142,7 +142,7 @@ def run(command: Command, environment, where: str) -> None:
         line = line.replace(model, stand_in)
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     shell = ["bash", "-c", line]
-    done = subprocess.run(shell, env={**environment, "PATH": path}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(shell, env={**environment, "PATH": path}, capture_output=True, text=True, timeout=600)
     assert (done.returncode != 0) == command.fails, f"{where}: {line}{done.stdout}{done.stderr}"
     shown = done.stderr if command.fails else done.stdout
     same = OutputChecker().check_output(command.output, shown, ELLIPSIS | NORMALIZE_WHITESPACE)
