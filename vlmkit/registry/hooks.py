@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 hookspec = pluggy.HookspecMarker("vlmkit")
 hookimpl = pluggy.HookimplMarker("vlmkit")
+"""Marks a function of a plugin as a hook."""
 
 
 @hookspec

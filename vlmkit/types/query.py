@@ -136,3 +136,4 @@ class Encode:
 
 
 Query = Choose | Generate | Encode
+"""One question to a model."""
