@@ -202,7 +202,7 @@ def embedder(request, tmp_path_factory):
 @pytest.mark.parametrize("kind", ["text-similar", "image-similar"])
 def test_an_embedder_and_its_own_similarities_as_a_file_make_the_same_questions(vlmkit_here, tmp_path, embedder, kind):
     from vlmkit.data.images import open_image
-    from vlmkit_hierarchy.embedder import Embedder
+    from vlmkit.local.embedder import Embedder
 
     data = Glyphs(labels=12, images=5)
     made = vlmkit_here(
