@@ -15,7 +15,7 @@ from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
-from vlmkit.runs import Run, RunDirectory, Survey, default_directory, fingerprint
+from vlmkit.runs import Run, RunDirectory, Survey, calibrate, default_directory, fingerprint
 from vlmkit.runs.manifest import manifest
 from vlmkit.types import Taxonomy
 
@@ -153,6 +153,9 @@ def run(
                 say(f"continuing {output}: {len(files.done):,} examples are done (--fresh starts a new run)")
             for found in files.notes:
                 say(found)
+            calibration = calibrate(pipeline, space, files)
+            if calibration is not None:
+                say(f"calibrated: {calibration['reason']}")
             working = Run(
                 pipeline=pipeline,
                 dataset=dataset,
@@ -163,6 +166,7 @@ def run(
                 plugins=plugins,
                 taxonomy=answers.taxonomy,
                 limit=limit,
+                calibration=calibration,
                 allowed=max_failures,
                 warn=warning,
             )

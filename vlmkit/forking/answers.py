@@ -94,9 +94,7 @@ def replies_to(
     growing = list(range(len(replies)))
     state, logits = stems.state, stems.logits
     while True:
-        chosen = next_tokens(
-            logits, [samplers[place] for place in growing], [len(replies[place]) for place in growing]
-        )
+        chosen = next_tokens(logits, [samplers[place] for place in growing], [len(replies[place]) for place in growing])
         for place, token in zip(growing, chosen, strict=True):
             replies[place].append(token)
         kept = [

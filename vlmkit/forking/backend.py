@@ -68,6 +68,11 @@ class ForkingBackend:
             self._openings.clear()
             self._tokens_of.clear()
 
+    def forget(self) -> None:
+        """Drop the states after images; the model stays loaded."""
+        if self._model is not None:
+            self._openings.clear()
+
     def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
         """Answer every query, in order; queries about the same images share what stands before their differences.
 

@@ -1,5 +1,6 @@
 """A run: its directory, its records, its results, and how it resumes."""
 
+from vlmkit.runs.calibration import calibrate
 from vlmkit.runs.convert import from_json, to_json
 from vlmkit.runs.directory import RunDirectory
 from vlmkit.runs.fingerprint import differences, fingerprint, label_digest
@@ -15,6 +16,7 @@ __all__ = [
     "RunDirectory",
     "Survey",
     "Tally",
+    "calibrate",
     "default_directory",
     "differences",
     "fingerprint",

@@ -27,6 +27,7 @@ MANIFEST, PREDICTIONS, RESULTS, SAMPLES, LOCK = (
     ".lock",
 )
 TAXONOMY = "taxonomy.json"
+CALIBRATION = "calibration.json"
 
 
 @frozen
@@ -111,6 +112,14 @@ class RunDirectory:
         """
         write_atomically(self.path / TAXONOMY, [paths.text(taxonomy).encode()])
 
+    def write_calibration(self, report: Mapping[str, Any]) -> None:
+        """Write ``calibration.json``, what a strategy measured before it chose.
+
+        Raises:
+            RunDirectoryError: It cannot be written.
+        """
+        write_atomically(self.path / CALIBRATION, [dumps(report, indent=2), b"\n"])
+
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json`` as a whole.
 
@@ -137,6 +146,15 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         RunDirectoryError: It cannot be read.
     """
     return _read_object(path / MANIFEST)
+
+
+def read_calibration(path: Path) -> dict[str, Any] | None:
+    """Return what a strategy measured before it chose, or None where none did.
+
+    Raises:
+        RunDirectoryError: It cannot be read.
+    """
+    return _read_object(path / CALIBRATION)
 
 
 def read_results(path: Path) -> dict[str, Any] | None:

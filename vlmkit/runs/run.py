@@ -40,6 +40,7 @@ class Run:
         plugins: Whose ``vlmkit_run_started``, ``vlmkit_prediction`` and ``vlmkit_run_finished`` observe it.
         taxonomy: The tree that the labels are leaves of, or None.
         limit: The limit, or None.
+        calibration: What the strategy measured before it chose, where it is one that does.
         allowed: From the number of examples to how many of them may fail.
         warn: Told, once a plugin, that its observer raised.
     """
@@ -53,6 +54,7 @@ class Run:
     plugins: PluginHost
     taxonomy: Taxonomy | None = None
     limit: int | None = None
+    calibration: Mapping[str, Any] | None = None
     allowed: Callable[[int], float] = lambda total: total / 100
     warn: Callable[[str], None] = print
     _warned: set[str] = field(factory=set, init=False, repr=False)
@@ -114,6 +116,8 @@ class Run:
             limit=self.limit,
             collisions=self.labels.collisions,
         )
+        if self.calibration is not None:
+            results["calibration"] = {key: self.calibration[key] for key in ("chosen", "reason")}
         n = results["n"]
         if status == "success" and n["failed"] > self.allowed(n["total"]):
             results["status"] = "failed"

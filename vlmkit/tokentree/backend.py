@@ -85,6 +85,11 @@ class TokenTreeBackend:
         if self._trunks is not None:
             self._trunks.pictures.ahead(images)
 
+    def forget(self) -> None:
+        """Drop trunks and features; the model stays loaded."""
+        if self._family is not None and self._trunks is not None:
+            self._trunks = self._trunks_of(self._family, self._trunks.executor)
+
     def observe(self, images: Sequence[Image], text: str, begin: Begin) -> None:
         """Run one prompt through the language model in one forward, its attention weights handed to an observer.
 

@@ -104,7 +104,7 @@ class ServerBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Text, greedy or drawn, several images and, unless told otherwise, letters; known without asking the server."""
+        """Text, also drawn, several images and, unless told otherwise, letters; known without asking the server."""
         letter = {Capability.LETTER} if self.logprobs != "no" else set()
         return frozenset({Capability.GENERATE, Capability.SAMPLE, Capability.MULTI_IMAGE, *letter})
 
