@@ -129,8 +129,10 @@ class Auto:
             DataError: None has a target among the labels.
         """
 
+        names = frozenset(labels.names)
+
         def usable() -> Iterator[Example]:
-            return (one for one in self.calibration if one.question is None and one.target in labels)
+            return (one for one in self.calibration if one.question is None and one.target in names)
 
         count = sum(1 for _ in usable())
         if not count:

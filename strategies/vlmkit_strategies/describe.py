@@ -12,7 +12,7 @@ from vlmkit_strategies.preamble import Preamble
 class Describe(Preamble):
     """Lets the model describe the images without a label in sight; the inner strategy chooses, given the description.
 
-    The questions that follow show the images as well. The comparison in the source gives no wording; this one is ours.
+    The questions that follow show the images as well. The wording is ours.
 
     Source: arXiv 2605.24799, where it is a baseline (Describe-and-Answer).
     """

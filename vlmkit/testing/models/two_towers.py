@@ -9,6 +9,9 @@ import torch
 
 from vlmkit.testing.models.parts import tokenizer
 
+END_OF_TEXTS = "<|end|>"
+"""Not the id 2, which transformers takes for that of CLIP checkpoints of old, whose texts it reads off elsewhere."""
+
 SIDE = 32
 """Pixels a side of the image tower's input."""
 
@@ -28,13 +31,14 @@ def two_towers(kind: Literal["clip", "siglip"], directory: Path) -> Path:
     )
 
     torch.manual_seed(0)
-    words = tokenizer()
+    words = tokenizer(END_OF_TEXTS)
+    words.eos_token = END_OF_TEXTS
     # CLIP reads a text off its end token.
-    end = (words.eos_token, words.eos_token_id)
-    words.backend_tokenizer.post_processor = TemplateProcessing(single=f"$A {end[0]}", special_tokens=[end])
+    ending = (END_OF_TEXTS, words.eos_token_id)
+    words.backend_tokenizer.post_processor = TemplateProcessing(f"$A {END_OF_TEXTS}", special_tokens=[ending])
     tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
     ids = {name: getattr(words, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    text = {**tower, **ids, "vocab_size": len(words), "max_position_embeddings": 24, "projection_size": 32}
+    text = {**tower, **ids, "vocab_size": len(words), "max_position_embeddings": 40, "projection_size": 32}
     vision = {**tower, "image_size": SIDE, "patch_size": 8}
     size = {"height": SIDE, "width": SIDE}
     if kind == "clip":
@@ -43,6 +47,11 @@ def two_towers(kind: Literal["clip", "siglip"], directory: Path) -> Path:
     else:
         model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
         processor = SiglipProcessor(SiglipImageProcessor(size=size), words)
+    # Fresh models embed all images nearly alike.
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" not in name:
+                parameter.mul_(4.0)
     model.save_pretrained(directory)
     processor.save_pretrained(directory)
     return directory
