@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from vlmkit import Generate, Image
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import SpecError
+from vlmkit.local import sampling
 from vlmkit.local.sampling import Sampler, next_tokens
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import shared_checkpoint
@@ -51,6 +52,12 @@ def test_what_is_drawn_depends_on_seed_and_place_alone(rows):
     together = next_tokens(logits, [Sampler(heat, seed) for heat, seed, _ in rows], [place for *_, place in rows])
     assert together == [draw(*row) for row in rows]
     assert all(token == 1 for token, (heat, *_) in zip(together, rows, strict=True) if not heat)
+
+
+def test_the_noise_is_finite_where_its_bits_are_all_ones(monkeypatch):
+    monkeypatch.setattr(sampling, "_shifted", lambda bits, by: torch.full_like(bits, (1 << (64 - by)) - 1))
+    assert next_tokens(torch.zeros(1, 5), [Sampler(1.0)], [0]) == [0]
+    assert sampling._gumbel([0], torch.zeros(1, 5)).isfinite().all()
 
 
 def test_places_and_seeds_draw_differently():

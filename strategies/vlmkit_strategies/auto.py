@@ -128,7 +128,6 @@ class Auto:
         Raises:
             DataError: None has a target among the labels.
         """
-
         names = frozenset(labels.names)
 
         def usable() -> Iterator[Example]:

@@ -122,7 +122,8 @@ class Pipeline:
     ) -> Iterator[Solved]:
         """Solve every example, in order; one that fails is yielded with its error and the others go on.
 
-        ``labels`` and ``taxonomy`` are those of ``classify``.
+        A strategy that chooses by measuring does so first, once for the same labels. ``labels`` and ``taxonomy`` are
+        those of ``classify``.
 
         Raises:
             UserError: The request as a whole is wrong.

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import torch
 from attrs import frozen
 
+_STEP, _MIX = -0x61C8864680B583EB, (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
+"""The constants of SplitMix64, as signed numbers."""
+
 
 @frozen
 class Sampler:
@@ -21,18 +24,12 @@ class Sampler:
     temperature: float = 0.0
     seed: int = 0
 
-    def noise(self, place: int, size: int) -> torch.Tensor:
-        """Return Gumbel noise for the token at ``place`` of the reply, float32 [size], on the CPU.
-
-        It depends on seed and place alone, so that neighbours, batches and repeated forwards draw alike on any device.
-        """
-        generator = torch.Generator().manual_seed(random.Random(f"{self.seed} {place}").getrandbits(32))
-        waits = torch.empty(size).exponential_(generator=generator)
-        return -waits.clamp_min_(torch.finfo(waits.dtype).tiny).log_()
-
 
 def next_tokens(logits: torch.Tensor, samplers: Sequence[Sampler], places: Sequence[int]) -> list[int]:
     """Return the next token of every reply, by the Gumbel-max trick where it is drawn.
+
+    What is drawn depends on logits, seed and place alone: on no generator's state, so that neighbours and repeated
+    forwards change nothing, and on no device but for rounding.
 
     Args:
         logits: Next-token logits, [n, V].
@@ -42,7 +39,27 @@ def next_tokens(logits: torch.Tensor, samplers: Sequence[Sampler], places: Seque
     scores = logits.float()
     if drawn := [row for row, sampler in enumerate(samplers) if sampler.temperature]:
         temperatures = torch.tensor([samplers[row].temperature for row in drawn], device=scores.device)
-        noise = torch.stack([samplers[row].noise(places[row], scores.shape[-1]) for row in drawn])
+        seeds = [random.Random(f"{samplers[row].seed} {places[row]}").getrandbits(63) for row in drawn]
         scores = scores.clone()
-        scores[drawn] = scores[drawn] / temperatures[:, None] + noise.to(scores.device)
+        scores[drawn] = scores[drawn] / temperatures[:, None] + _gumbel(seeds, scores)
     return [int(token) for token in scores.argmax(-1).tolist()]
+
+
+def _gumbel(seeds: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    """Return Gumbel noise, float32 [seeds, V].
+
+    Source: G. Steele, D. Lea, C. Flood, Fast splittable pseudorandom number generators (SplitMix64), OOPSLA 2014.
+    """
+    counters = torch.arange(1, like.shape[-1] + 1, device=like.device)
+    bits = torch.tensor(seeds, device=like.device)[:, None] + counters * _STEP
+    for shift, factor in zip((30, 27), _MIX, strict=True):
+        bits = (bits ^ _shifted(bits, shift)) * factor
+    bits = bits ^ _shifted(bits, 31)
+    # With 23 bits the half is exact in float32, and keeps 0 and 1 out: their noise would be infinite.
+    uniform = (_shifted(bits, 41).float() + 0.5) / 2**23
+    return -(-uniform.log()).log()
+
+
+def _shifted(bits: torch.Tensor, by: int) -> torch.Tensor:
+    """Shift to the right and fill with zeros; torch's own shift fills with the sign."""
+    return (bits >> by) & ((1 << (64 - by)) - 1)
