@@ -113,7 +113,10 @@ class Auto:
         """
         candidates = {"flat": Flat(self.readout), **self._groupings(self.group_sizes)}
         if report.get("chosen") not in candidates:
-            raise SpecError(f"auto: the calibration chose {report.get('chosen')!r}, which is no candidate")
+            raise SpecError(
+                f"auto: the calibration chose {report.get('chosen')!r}, which is no candidate",
+                hint="remove calibration.json, and it is measured again",
+            )
         return HeldOut(candidates[report["chosen"]], frozenset(report.get("images", ())))
 
     def _groupings(self, sizes: Iterable[int]) -> dict[str, Strategy]:
@@ -147,16 +150,16 @@ class Auto:
         right = chosen.accuracy
         words = (
             f"{chosen.strategy}: {right.value:.1%} right (95 % interval {right.low:.1%} to {right.high:.1%}) "
-            f"on {right.n:,} calibration examples at {chosen.cost:,.5g} {self.unit} an example; "
+            f"on {right.n:,} calibration examples at {chosen.cost:,.2f} {self.unit} an example; "
         )
         if not choice.fits:
-            return f"{words}no candidate is within the budget of {self.budget:,.5g}, and this is the cheapest"
-        within = f" within the budget of {self.budget:,.5g}" if self.budget is not None else ""
+            return f"{words}no candidate is within the budget of {self.budget:,.2f}, and this is the cheapest"
+        within = f" within the budget of {self.budget:,.2f}" if self.budget is not None else ""
         if chosen == best:
             return f"{words}the most accurate of {candidates} candidates{within}, and none as good is cheaper"
         return (
             f"{words}the cheapest of {candidates} candidates{within} that is not below the interval of the most "
-            f"accurate, {best.strategy} with {best.accuracy.value:.1%} at {best.cost:,.5g}"
+            f"accurate, {best.strategy} with {best.accuracy.value:.1%} at {best.cost:,.2f}"
         )
 
 
