@@ -136,3 +136,9 @@ def test_a_model_that_draws_nothing_is_refused_before_it_is_asked():
     check_capabilities(ChainOfThought(Flat()), Greedy())
     with pytest.raises(CapabilityError, match="needs sample"):
         check_capabilities(SelfConsistency(Flat()), Greedy())
+
+
+def test_the_list_of_strategies_shows_where_they_come_from(vlmkit_here):
+    shown = vlmkit_here("ls", "strategies").stdout
+    for source in ("arXiv 2205.11916", "arXiv 2305.04091", "arXiv 2203.11171", "arXiv 2605.24799", "arXiv 2403.13805"):
+        assert source in shown
