@@ -48,10 +48,12 @@ def test_the_nearest_labels_come_first_and_words_are_embedded_once(embedder):
     (image, other) = noise(2)
     nearest = retriever.nearest([image], NAMES, 7)
     assert read == [f"a photo of a {name}." for name in NAMES]
-    likeness = embedder.texts(read[:30]) @ embedder.images([image])[0]
-    assert nearest == [NAMES[place] for place in np.argsort(-likeness)[:7]]
+    likeness = dict(zip(NAMES, embedder.texts(read[:30]) @ embedder.images([image])[0], strict=True))
     del read[:]
-    assert retriever.nearest([image], NAMES[::-1], 30)[:7] == nearest
+    # Another order of the labels rounds otherwise, and some of them are alike to six digits.
+    for found in (nearest, retriever.nearest([image], NAMES[::-1], 7)):
+        best = sorted(likeness.values(), reverse=True)[:7]
+        assert np.allclose([likeness[name] for name in found], best, atol=1e-4) and len(set(found)) == 7
     assert len(retriever.nearest([image, other], NAMES, 4)) == 4
     assert read == []
 
