@@ -94,6 +94,8 @@ def _row(entry: Entry, registry: Registry) -> dict[str, Any]:
 def _cell(row: Mapping[str, Any], column: str) -> str:
     if column == "options":
         return _options(row)
+    if column == "summary":
+        return "\n".join(filter(None, (row["summary"], row["source"])))
     if column == "images":
         return {True: "several", False: "one", None: "unknown"}[row["several_images"]]
     if column == "features" and "features" in row:

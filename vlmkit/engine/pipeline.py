@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, cast
 
 import PIL.Image
+from attrs import evolve
 
-from vlmkit.contracts import Backend, Strategy
+from vlmkit.contracts import Backend, Calibrates, Strategy
 from vlmkit.data.labels import read_labels
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Solved
@@ -89,6 +90,7 @@ class Pipeline:
         )
         check_capabilities(self.strategy, self.backend)
         self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
+        self._calibrated_for: LabelSpace | None = None
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
@@ -120,13 +122,39 @@ class Pipeline:
     ) -> Iterator[Solved]:
         """Solve every example, in order; one that fails is yielded with its error and the others go on.
 
-        ``labels`` and ``taxonomy`` are those of ``classify``.
+        A strategy that chooses by measuring does so first, once for the same labels. ``labels`` and ``taxonomy`` are
+        those of ``classify``.
 
         Raises:
             UserError: The request as a whole is wrong.
         """
         space = _label_space(labels, taxonomy)
+        if isinstance(self.strategy, Calibrates) and self._calibrated_for != space:
+            self.calibrate(space)
         return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy)
+
+    def calibrate(self, labels: LabelSpace, report: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+        """Let a strategy that chooses by measuring choose; ``solve`` does so by itself.
+
+        Args:
+            labels: What may be answered.
+            report: What an earlier go over the same labels found, so that nothing is measured again.
+
+        Returns:
+            The report, or None where the strategy measures nothing.
+
+        Raises:
+            UserError: Nothing can be measured.
+        """
+        if not isinstance(self.strategy, Calibrates):
+            return None
+        if report is None:
+            report = self.strategy.calibrate(
+                self.backend, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
+            )
+        self._engine = evolve(self._engine, strategy=self.strategy.settled(report))
+        self._calibrated_for = labels
+        return report
 
     def close(self) -> None:
         """Release the model, unless it was given as a backend."""

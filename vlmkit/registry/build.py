@@ -16,7 +16,7 @@ from attrs import frozen
 from vlmkit.contracts import Aggregator, Dataset, Strategy
 from vlmkit.errors import PluginError, SpecError, UnknownNameError
 from vlmkit.registry.registry import Entry, Registry
-from vlmkit.registry.source import taxonomy_spec
+from vlmkit.registry.source import dataset_spec, taxonomy_spec
 from vlmkit.registry.spec import Chain, Spec
 from vlmkit.types import Letter, Likelihood, Readout, Reply, Taxonomy
 
@@ -164,6 +164,8 @@ class Builder:
         """
         if hint is Aggregator:
             return self.aggregator(text)
+        if hint is Dataset:
+            return self.dataset(dataset_spec(text, self.registry))
         if hint == Readout or hint in (Likelihood, Letter, Reply):
             return self.readout(text)
         origin = get_origin(hint)

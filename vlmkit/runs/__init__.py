@@ -1,5 +1,6 @@
 """A run: its directory, its records, its results, and how it resumes."""
 
+from vlmkit.runs.calibration import calibrate
 from vlmkit.runs.convert import from_json, to_json
 from vlmkit.runs.directory import RunDirectory
 from vlmkit.runs.experiment import Experiment, Watch
@@ -20,6 +21,7 @@ __all__ = [
     "Survey",
     "Tally",
     "Watch",
+    "calibrate",
     "default_directory",
     "differences",
     "fingerprint",

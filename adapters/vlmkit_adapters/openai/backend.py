@@ -104,9 +104,9 @@ class ServerBackend:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Text, several images and, unless told otherwise, letters; known without asking the server."""
+        """Text, also drawn, several images and, unless told otherwise, letters; known without asking the server."""
         letter = {Capability.LETTER} if self.logprobs != "no" else set()
-        return frozenset({Capability.GENERATE, Capability.MULTI_IMAGE, *letter})
+        return frozenset({Capability.GENERATE, Capability.SAMPLE, Capability.MULTI_IMAGE, *letter})
 
     @property
     def concurrent_calls(self) -> int:
@@ -250,6 +250,8 @@ class ServerBackend:
         form = self.offers.form
         assert not isinstance(query, Encode)  # refused before
         if not isinstance(query, Choose):
+            if query.temperature:
+                return form.drawn_fields(query.max_tokens, query.temperature, query.seed)
             return form.fields(query.max_tokens)
         if not isinstance(query.readout, Reply):
             ids = self.offers.ids_of(answers_to(query))
