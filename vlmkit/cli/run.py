@@ -12,6 +12,7 @@ from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
 from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.engine.models import Loading
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
@@ -57,11 +58,7 @@ def run(
     output: Path | None,
     limit: int | None,
     seed: int,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
     log_samples: bool,
     max_failures: Budget,
@@ -80,13 +77,6 @@ def run(
     if dry_run:
         from vlmkit.cli.plan import Asked, show_plan
 
-        load = {
-            "device": device,
-            "dtype": dtype,
-            "revision": revision,
-            "trust_remote_code": trust_remote_code,
-            "lora": lora,
-        }
         asked = Asked(
             data=data,
             model=model,
@@ -97,7 +87,7 @@ def run(
             limit=limit,
             seed=seed,
             in_flight=in_flight,
-            load=load,
+            loading=loading,
             quiet=quiet,
         )
         show_plan(context, asked, json=json)
@@ -120,14 +110,10 @@ def run(
         strategy,
         seed=seed,
         prompt=prompt,
-        device=device,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        revision=revision,
-        lora=lora,
         in_flight=in_flight,
         keep_exchanges=log_samples,
         plugins=plugins,
+        **loading,
     ) as pipeline:
         survey = Survey.of(skimmed(dataset, limit), space)
         if space.collisions:

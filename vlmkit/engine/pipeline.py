@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, Unpack, cast
 
 import PIL.Image
 from attrs import evolve
@@ -15,7 +15,7 @@ from vlmkit.contracts import Backend, Calibrates, Strategy
 from vlmkit.data.labels import read_labels
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Solved
-from vlmkit.engine.models import build_backend
+from vlmkit.engine.models import Loading, build_backend
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.types import Example, ImageSource, Label, LabelSpace, Prediction, Taxonomy
@@ -41,14 +41,10 @@ class Pipeline:
         strategy: A strategy, or its spec.
         seed: Seed of every random choice.
         prompt: The words of the questions: a prompt, the name of a built-in one, or a file.
-        device: Device for the weights, ``cuda`` or ``cpu``; by default the best there is.
-        dtype: Precision of the weights.
-        trust_remote_code: Whether the checkpoint's own code may run.
-        revision: Branch, tag or commit on the hub.
-        lora: Directory of a LoRA that is merged into the weights.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
         plugins: Where names are looked up; by default all installed plugins.
+        **loading: How the model is loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
 
     Raises:
         UserError: A name, an option or the model is wrong, or the model lacks what the strategy needs.
@@ -61,14 +57,10 @@ class Pipeline:
         *,
         seed: int = 0,
         prompt: str | Path | Prompt | None = None,
-        device: str | None = None,
-        dtype: str | None = None,
-        trust_remote_code: bool = False,
-        revision: str | None = None,
-        lora: str | Path | None = None,
         in_flight: int = 32,
         keep_exchanges: bool = False,
         plugins: PluginHost | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
         builder = Builder((plugins or _installed()).registry)
         self.seed = seed
@@ -76,17 +68,7 @@ class Pipeline:
         self.strategy = builder.strategy(strategy)
         self._owns_backend = isinstance(model, str | Path)
         self.backend: Backend = (
-            build_backend(
-                str(model),
-                builder,
-                device=device,
-                dtype=dtype,
-                trust_remote_code=trust_remote_code,
-                revision=revision,
-                lora=lora,
-            )
-            if isinstance(model, str | Path)
-            else model
+            build_backend(str(model), builder, **loading) if isinstance(model, str | Path) else model
         )
         check_capabilities(self.strategy, self.backend)
         self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
