@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
@@ -32,7 +33,8 @@ Labels = str | Path | LabelSpace | Iterable[Label | str]
 class Pipeline:
     """A strategy on a model.
 
-    Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model.
+    Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model. It pickles as
+    what it was made from: the process that unpickles it makes its own.
 
     Args:
         model: An adapter's spec (``tiny``), a checkpoint directory, a hub id, or a backend, which stays its owner's
@@ -69,7 +71,8 @@ class Pipeline:
         keep_exchanges: bool = False,
         plugins: PluginHost | None = None,
     ) -> None:
-        builder = Builder((plugins or _installed()).registry)
+        plugins = plugins or _installed()
+        builder = Builder(plugins.registry)
         self.seed = seed
         self.prompt = named_prompt(str(prompt)) if isinstance(prompt, str | Path) else prompt or default_prompt()
         self.strategy = builder.strategy(strategy)
@@ -89,6 +92,24 @@ class Pipeline:
         )
         check_capabilities(self.strategy, self.backend)
         self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
+        self._again = partial(
+            Pipeline,
+            model,
+            strategy,
+            seed=seed,
+            prompt=self.prompt,
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            revision=revision,
+            lora=lora,
+            in_flight=in_flight,
+            keep_exchanges=keep_exchanges,
+            plugins=plugins,
+        )
+
+    def __reduce__(self) -> tuple[Callable[[], Pipeline], tuple[()]]:
+        return self._again, ()
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
