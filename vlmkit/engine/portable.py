@@ -10,6 +10,7 @@ from attrs import evolve
 
 from vlmkit.engine.job import Solved
 from vlmkit.errors import BackendError, VlmkitError
+from vlmkit.types import Answer, Failed
 
 
 def portable(solved: Solved) -> Solved:
@@ -19,7 +20,12 @@ def portable(solved: Solved) -> Solved:
     """
     images = tuple(source for source in solved.example.images if isinstance(source, Path))
     error = None if solved.error is None else _portable_error(solved.error)
-    return evolve(solved, example=evolve(solved.example, images=images), error=error)
+    exchanges = tuple(evolve(one, answer=_portable_answer(one.answer)) for one in solved.exchanges)
+    return evolve(solved, example=evolve(solved.example, images=images), error=error, exchanges=exchanges)
+
+
+def _portable_answer(answer: Answer) -> Answer:
+    return evolve(answer, error=_portable_error(answer.error)) if isinstance(answer, Failed) else answer
 
 
 def _portable_error(error: Exception) -> Exception:
