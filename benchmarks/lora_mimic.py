@@ -2,9 +2,9 @@
 
 python benchmarks/lora_mimic.py --folder lora-several
 
-Data and LoRAs are made by commands of ``vlmkit``, shown as they run. The embedded model has learned questions about one to
-four images; the LoRAs learn conversations of ``vlmkit mimic train-data`` about five to eight. They are judged by questions
-about so many images, none of which they have seen.
+Data and LoRAs are made by commands of ``vlmkit``, shown as they run. The embedded model has learned questions about one
+to four images; the LoRAs learn conversations of ``vlmkit mimic train-data`` about five to eight. They are judged by
+questions about so many images, none of which they have seen.
 """
 
 from __future__ import annotations

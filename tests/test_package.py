@@ -85,7 +85,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_wheel_holds_the_packages_and_nothing_else(wheel):
     names = wheel.namelist()
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    plugins = {"datasets", "glyphs", "hf", "hierarchy", "mimic", "shortlist", "train"}
+    plugins = {"datasets", "engines", "glyphs", "hf", "hierarchy", "mimic", "ray", "shortlist", "train"}
     assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *(f"vlmkit_{name}" for name in plugins)}
     checkpoint = "vlmkit_adapters/tiny/checkpoint/"
     page = [f"vlmkit/report/assets/{name}" for name in ("page.html.jinja", "report.css", "main.js")]

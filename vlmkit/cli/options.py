@@ -170,3 +170,10 @@ LOADING = _in_order(
 IN_FLIGHT = click.option(
     "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
 )
+
+ENGINE = _in_order(
+    click.option("--engine", default="local", show_default=True, help="Who solves examples (vlmkit ls engines)."),
+    click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The engine's workers, each with a model."),
+    click.option("--gpus-per-worker", type=click.FloatRange(min=0), metavar="N", help="GPUs that each worker takes."),
+    click.option("--address", help="Where the engine's cluster is."),
+)

@@ -10,7 +10,7 @@ import click
 from vlmkit.cli.answers import Answers
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
+from vlmkit.cli.options import DATA, ENGINE, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
 from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.models import Loading
 from vlmkit.engine.pipeline import Pipeline
@@ -31,6 +31,7 @@ from vlmkit.types import Taxonomy
 @SEED
 @LOADING
 @IN_FLIGHT
+@ENGINE
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
 @click.option(
@@ -60,6 +61,10 @@ def run(
     seed: int,
     loading: Loading,
     in_flight: int,
+    engine: str,
+    workers: int | None,
+    gpus_per_worker: float | None,
+    address: str | None,
     log_samples: bool,
     max_failures: Budget,
     abstain_below: float,
@@ -101,6 +106,7 @@ def run(
     spec = dataset_spec(data, plugins.registry)
     builder = Builder(plugins.registry)
     dataset = builder.dataset(spec)
+    solver = builder.engine(engine, workers=workers, gpus_per_worker=gpus_per_worker, address=address)
     answers = Answers.of(dataset, labels, taxonomy, builder)
     space = answers.labels
     if answers.given is not None:
@@ -137,6 +143,7 @@ def run(
             warn=warning,
             watch=partial(RunProgress, quiet=quiet),
             resumed="examples are done (--fresh starts a new run)",
+            engine=solver,
         )
         if output is None:
             name = "-".join(part.name for part in Chain.parse(strategy).specs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack, cast
@@ -33,7 +34,8 @@ Labels = str | Path | LabelSpace | Iterable[Label | str]
 class Pipeline:
     """A strategy on a model.
 
-    Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model.
+    Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model. It pickles as
+    what it was made from: the process that unpickles it makes its own.
 
     Args:
         model: An adapter's spec (``tiny``), a checkpoint directory, a hub id, or a backend, which stays its owner's
@@ -62,7 +64,8 @@ class Pipeline:
         plugins: PluginHost | None = None,
         **loading: Unpack[Loading],
     ) -> None:
-        builder = Builder((plugins or _installed()).registry)
+        plugins = plugins or _installed()
+        builder = Builder(plugins.registry)
         self.seed = seed
         self.prompt = named_prompt(str(prompt)) if isinstance(prompt, str | Path) else prompt or default_prompt()
         self.strategy = builder.strategy(strategy)
@@ -73,6 +76,20 @@ class Pipeline:
         check_capabilities(self.strategy, self.backend)
         self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
         self._calibrated_for: LabelSpace | None = None
+        self._again = partial(
+            Pipeline,
+            model,
+            strategy,
+            seed=seed,
+            prompt=self.prompt,
+            in_flight=in_flight,
+            keep_exchanges=keep_exchanges,
+            plugins=plugins,
+            **loading,
+        )
+
+    def __reduce__(self) -> tuple[Callable[[], Pipeline], tuple[()]]:
+        return self._again, ()
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None

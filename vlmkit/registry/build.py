@@ -73,6 +73,16 @@ class Builder:
         dataset: Dataset = self._create("dataset", spec)
         return dataset
 
+    def engine(self, spec: str, **given: Any) -> Any:
+        """Build a ``vlmkit.engine.RunEngine``; ``given`` are options from elsewhere, None where there are none.
+
+        Raises:
+            SpecError: The spec breaks the grammar, or an option or value does not fit.
+            UnknownNameError: No such engine is registered.
+        """
+        parsed = Spec.parse(spec)
+        return self.entry(self.registry.get("engine", parsed.name), parsed, **given)
+
     def taxonomy(self, text: str) -> Taxonomy:
         """Read the taxonomy that a path, or a format with options such as ``parents:path=FILE``, stands for.
 

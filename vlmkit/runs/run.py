@@ -114,7 +114,8 @@ class Run:
 
     def _solve(self, observe: Callable[[Record], None]) -> None:
         experiment, failures = self.experiment, 0
-        for solved in experiment.pipeline.solve(self._remaining(), self.labels, taxonomy=experiment.taxonomy):
+        solve = experiment.engine.solve
+        for solved in solve(experiment.pipeline, self._remaining(), self.labels, taxonomy=experiment.taxonomy):
             record = Record.of(solved)
             self.files.append(record, sample_lines(solved))
             self._tell("vlmkit_prediction", prediction=record)
