@@ -140,6 +140,13 @@ IN_FLIGHT = click.option(
     "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
 )
 
+SERVERS = click.option(
+    "--base-url",
+    multiple=True,
+    metavar="URL[;weight=N]",
+    help="Server to ask, for --model openai:...; may be given repeatedly.",
+)
+
 ENGINE = _in_order(
     click.option("--engine", default="local", show_default=True, help="Who solves examples (vlmkit ls engines)."),
     click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The engine's workers, each with a model."),

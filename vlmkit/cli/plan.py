@@ -57,7 +57,8 @@ class Asked:
         limit: ``--limit``.
         seed: ``--seed``.
         in_flight: ``--in-flight``.
-        load: How the model would be loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
+        load: How the model would be loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``,
+            ``base_url``.
         sample: Most examples that strategies are driven on.
         tokens_per_second: A known rate.
         measure: Whether to load the model and time it.

@@ -11,8 +11,21 @@ import click
 from vlmkit.cli.answers import Answers
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, ENGINE, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
+from vlmkit.cli.options import (
+    DATA,
+    ENGINE,
+    IN_FLIGHT,
+    LOADING,
+    MODEL,
+    SEED,
+    SERVERS,
+    WORDS,
+    Budget,
+    BudgetType,
+    config_option,
+)
 from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.contracts import Reports
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
@@ -30,6 +43,7 @@ from vlmkit.types import Taxonomy
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Solve the first N examples only.")
 @SEED
 @LOADING
+@SERVERS
 @IN_FLIGHT
 @ENGINE
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
@@ -56,6 +70,7 @@ def run(
     revision: str | None,
     trust_remote_code: bool,
     lora: Path | None,
+    base_url: tuple[str, ...],
     in_flight: int,
     engine: str,
     workers: int | None,
@@ -83,6 +98,7 @@ def run(
             "revision": revision,
             "trust_remote_code": trust_remote_code,
             "lora": lora,
+            "base_url": base_url,
         }
         asked = Asked(
             data=data,
@@ -123,6 +139,7 @@ def run(
         trust_remote_code=trust_remote_code,
         revision=revision,
         lora=lora,
+        base_url=base_url,
         in_flight=in_flight,
         keep_exchanges=log_samples,
         plugins=plugins,
@@ -155,6 +172,9 @@ def run(
             output = default_directory(experiment.fingerprint, name, fresh=fresh)
         with Run.open(experiment, output, fresh=fresh) as working:
             results = working.execute()
+            if isinstance(pipeline.backend, Reports):
+                for line in pipeline.backend.report():
+                    say(line)
             if json:
                 print_json(results)
             else:

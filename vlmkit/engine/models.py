@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def build_backend(
     trust_remote_code: bool = False,
     revision: str | None = None,
     lora: str | Path | None = None,
+    base_url: Sequence[str] = (),
     weights: bool = True,
 ) -> Backend:
     """Build the backend that ``model`` names; loads no weights.
@@ -35,6 +36,7 @@ def build_backend(
         trust_remote_code: Whether the checkpoint's own code may run.
         revision: Branch, tag or commit on the hub.
         lora: Directory of a LoRA that is merged into the weights.
+        base_url: Addresses of the servers that an adapter for servers asks, each as ``URL`` or ``URL;weight=2``.
         weights: Whether a checkpoint directory must hold weights.
 
     Raises:
@@ -48,6 +50,7 @@ def build_backend(
         "trust_remote_code": trust_remote_code,
         "revision": revision,
         "lora": None if lora is None else str(lora),
+        "base_url": tuple(base_url) or None,
     }
     adapters = {entry.name: entry for entry in registry.entries("adapter")}
     name = model.partition(":")[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,7 @@ class Pipeline:
         trust_remote_code: Whether the checkpoint's own code may run.
         revision: Branch, tag or commit on the hub.
         lora: Directory of a LoRA that is merged into the weights.
+        base_url: Addresses of the servers that an adapter for servers asks, each as ``URL`` or ``URL;weight=2``.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
         plugins: Where names are looked up; by default all installed plugins.
@@ -67,6 +68,7 @@ class Pipeline:
         trust_remote_code: bool = False,
         revision: str | None = None,
         lora: str | Path | None = None,
+        base_url: Sequence[str] = (),
         in_flight: int = 32,
         keep_exchanges: bool = False,
         plugins: PluginHost | None = None,
@@ -86,6 +88,7 @@ class Pipeline:
                 trust_remote_code=trust_remote_code,
                 revision=revision,
                 lora=lora,
+                base_url=base_url,
             )
             if isinstance(model, str | Path)
             else model
@@ -103,6 +106,7 @@ class Pipeline:
             trust_remote_code=trust_remote_code,
             revision=revision,
             lora=lora,
+            base_url=base_url,
             in_flight=in_flight,
             keep_exchanges=keep_exchanges,
             plugins=plugins,
