@@ -152,4 +152,5 @@ ENGINE = _in_order(
     click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The engine's workers, each with a model."),
     click.option("--gpus-per-worker", type=click.FloatRange(min=0), metavar="N", help="GPUs that each worker takes."),
     click.option("--address", help="Where the engine's cluster is."),
+    click.option("--devices", metavar="D,...", help="Devices of this machine, each with a process: 0,1 or cpu,cpu."),
 )

@@ -26,7 +26,9 @@ from vlmkit.cli.options import (
 )
 from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.contracts import Reports
+from vlmkit.engine import PlacesModels
 from vlmkit.engine.pipeline import Pipeline
+from vlmkit.errors import SpecError
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs import Experiment, Run, Survey, default_directory
@@ -76,6 +78,7 @@ def run(
     workers: int | None,
     gpus_per_worker: float | None,
     address: str | None,
+    devices: str | None,
     log_samples: bool,
     max_failures: Budget,
     fresh: bool,
@@ -124,7 +127,17 @@ def run(
     spec = dataset_spec(data, plugins.registry)
     builder = Builder(plugins.registry)
     dataset = builder.dataset(spec)
-    solver = builder.engine(engine, workers=workers, gpus_per_worker=gpus_per_worker, address=address)
+    solver = builder.engine(
+        "devices" if devices and engine == "local" else engine,
+        workers=workers,
+        gpus_per_worker=gpus_per_worker,
+        address=address,
+        devices=devices,
+    )
+    if isinstance(solver, PlacesModels):
+        if device is not None:
+            raise SpecError("--device names one device, and --devices names all", hint="leave --device out")
+        device = solver.devices[0]
     answers = Answers.of(dataset, labels, taxonomy, builder)
     space = answers.labels
     if answers.given is not None:
