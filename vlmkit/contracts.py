@@ -156,6 +156,15 @@ class Calibrates(Protocol):
         ...
 
 
+@runtime_checkable
+class Reports(Protocol):
+    """What a backend has that knows at the end what was done where, as one that asks several servers."""
+
+    def report(self) -> Sequence[str]:
+        """Return it for people to read, one line a place; nothing where there is nothing to say."""
+        ...
+
+
 class Aggregator(Protocol):
     """Turns ballots into a ranking; the ranking's labels are those that survive."""
 

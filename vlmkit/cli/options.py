@@ -163,6 +163,12 @@ LOADING = _in_order(
     click.option(
         "--lora", type=click.Path(path_type=Path), metavar="DIR", help="LoRA to merge into a local model's weights."
     ),
+    click.option(
+        "--base-url",
+        multiple=True,
+        metavar="URL[;weight=N]",
+        help="Server to ask, for --model openai:...; may be given repeatedly.",
+    ),
     _gather_loading,
 )
 """How to load the model; the command takes all of it as ``loading``."""
@@ -176,4 +182,5 @@ ENGINE = _in_order(
     click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The engine's workers, each with a model."),
     click.option("--gpus-per-worker", type=click.FloatRange(min=0), metavar="N", help="GPUs that each worker takes."),
     click.option("--address", help="Where the engine's cluster is."),
+    click.option("--devices", metavar="D,...", help="Devices of this machine, each with a process: 0,1 or cpu,cpu."),
 )

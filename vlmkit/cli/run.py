@@ -10,10 +10,24 @@ import click
 from vlmkit.cli.answers import Answers
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, ENGINE, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
+from vlmkit.cli.options import (
+    DATA,
+    ENGINE,
+    IN_FLIGHT,
+    LOADING,
+    MODEL,
+    SEED,
+    WORDS,
+    Budget,
+    BudgetType,
+    config_option,
+)
 from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.contracts import Reports
+from vlmkit.engine import PlacesModels
 from vlmkit.engine.models import Loading
 from vlmkit.engine.pipeline import Pipeline
+from vlmkit.errors import SpecError
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs import Experiment, Run, Survey, default_directory, skimmed
@@ -65,6 +79,7 @@ def run(
     workers: int | None,
     gpus_per_worker: float | None,
     address: str | None,
+    devices: str | None,
     log_samples: bool,
     max_failures: Budget,
     abstain_below: float,
@@ -106,7 +121,17 @@ def run(
     spec = dataset_spec(data, plugins.registry)
     builder = Builder(plugins.registry)
     dataset = builder.dataset(spec)
-    solver = builder.engine(engine, workers=workers, gpus_per_worker=gpus_per_worker, address=address)
+    solver = builder.engine(
+        "devices" if devices and engine == "local" else engine,
+        workers=workers,
+        gpus_per_worker=gpus_per_worker,
+        address=address,
+        devices=devices,
+    )
+    if isinstance(solver, PlacesModels):
+        if loading["device"] is not None:
+            raise SpecError("--device names one device, and --devices names all", hint="leave --device out")
+        loading["device"] = solver.devices[0]
     answers = Answers.of(dataset, labels, taxonomy, builder)
     space = answers.labels
     if answers.given is not None:
@@ -152,6 +177,9 @@ def run(
             results = working.execute()
             if abstain_below and all(record.confidence is None for record in working.files.records()):
                 warning("--abstain-below keeps every prediction: the scores of this run give no confidence")
+            if isinstance(pipeline.backend, Reports):
+                for line in pipeline.backend.report():
+                    say(line)
             if json:
                 print_json(results)
             else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -38,6 +38,16 @@ class RunEngine(Protocol):
         Raises:
             UserError: The request as a whole is wrong; examples that are done are yielded before.
         """
+        ...
+
+
+@runtime_checkable
+class PlacesModels(Protocol):
+    """What an engine has that says itself on which devices of this machine its models are."""
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """The devices, all of one kind."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -21,6 +21,7 @@ class Loading(TypedDict, total=False):
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Whether the checkpoint's own code may run.
         lora: Directory of a LoRA that is merged into the weights.
+        base_url: Addresses of the servers that an adapter for servers asks, each as ``URL`` or ``URL;weight=2``.
     """
 
     device: str | None
@@ -28,6 +29,7 @@ class Loading(TypedDict, total=False):
     revision: str | None
     trust_remote_code: bool
     lora: str | Path | None
+    base_url: Sequence[str]
 
 
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx")
@@ -54,7 +56,11 @@ def build_backend(
     """
     registry = builder.registry
     lora = loading.get("lora")
-    common = {**loading, "lora": None if lora is None else str(lora)}
+    common = {
+        **loading,
+        "lora": None if lora is None else str(lora),
+        "base_url": tuple(loading.get("base_url", ())) or None,
+    }
     adapters = {entry.name: entry for entry in registry.entries("adapter")}
     name = model.partition(":")[0]
     if name in adapters:

@@ -91,6 +91,10 @@ class Pipeline:
     def __reduce__(self) -> tuple[Callable[[], Pipeline], tuple[()]]:
         return self._again, ()
 
+    def on(self, device: str) -> Pipeline:
+        """Return the same on another device, with a model of its own that is not loaded."""
+        return partial(self._again, device=device)()
+
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
     ) -> Iterator[Prediction]:
