@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "vlmkit.cli.doctor:doctor",
         "parity": "vlmkit.cli.parity:parity",
         "bench": "vlmkit.cli.bench:bench",
+        "cache": "vlmkit.cli.cache:cache",
     }
 )
 """The core's commands, imported when they are asked for."""

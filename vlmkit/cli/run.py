@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from vlmkit.cli.answers import Answers
+from vlmkit.cli.cache_file import CACHE
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
@@ -31,6 +32,7 @@ from vlmkit.types import Taxonomy
 @SEED
 @LOADING
 @IN_FLIGHT
+@CACHE
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
 @click.option(
@@ -64,6 +66,7 @@ def run(
     trust_remote_code: bool,
     lora: Path | None,
     in_flight: int,
+    cache: Path | None,
     log_samples: bool,
     max_failures: Budget,
     abstain_below: float,
@@ -128,6 +131,7 @@ def run(
         lora=lora,
         in_flight=in_flight,
         keep_exchanges=log_samples,
+        cache=cache,
         plugins=plugins,
     ) as pipeline:
         survey = Survey.of(islice(dataset, limit), space)

@@ -10,6 +10,7 @@ from typing import BinaryIO, Self, cast
 
 import PIL.Image
 
+from vlmkit.cache import AnswerStore, cached
 from vlmkit.contracts import Backend, Strategy
 from vlmkit.data.labels import read_labels
 from vlmkit.engine.engine import Engine, check_capabilities
@@ -47,6 +48,7 @@ class Pipeline:
         lora: Directory of a LoRA that is merged into the weights.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
+        cache: File of answers, made where there is none; what is in it is not asked again.
         plugins: Where names are looked up; by default all installed plugins.
 
     Raises:
@@ -67,6 +69,7 @@ class Pipeline:
         lora: str | Path | None = None,
         in_flight: int = 32,
         keep_exchanges: bool = False,
+        cache: str | Path | None = None,
         plugins: PluginHost | None = None,
     ) -> None:
         builder = Builder((plugins or _installed()).registry)
@@ -88,6 +91,9 @@ class Pipeline:
             else model
         )
         check_capabilities(self.strategy, self.backend)
+        self._store = None if cache is None else AnswerStore.open(Path(cache))
+        if self._store is not None:
+            self.backend = cached(self.backend, self._store)
         self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
 
     def classify(
@@ -129,9 +135,11 @@ class Pipeline:
         return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy)
 
     def close(self) -> None:
-        """Release the model, unless it was given as a backend."""
+        """Release the model, unless it was given as a backend, and the cache."""
         if self._owns_backend:
             self.backend.close()
+        if self._store is not None:
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self
