@@ -11,7 +11,8 @@ VlmkitError
 │   ├── ModelError            a model cannot be loaded
 │   ├── ServerError           a server is out of reach, or refuses us as a whole
 │   ├── CapabilityError       the backend cannot do what the strategy asks for
-│   └── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
+│   ├── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
+│   └── CacheError            an answer cache cannot be used, is damaged, or is something else
 ├── PluginError               a plugin is broken; kept and shown, never fatal by itself
 │   └── PluginConflictError   two plugins claim one name
 ├── ImageError                one picture cannot be decoded; its example fails, the run goes on
@@ -103,6 +104,10 @@ class CapabilityError(UserError):
 
 class RunDirectoryError(UserError):
     """A run directory cannot be used for this run."""
+
+
+class CacheError(UserError):
+    """An answer cache cannot be used, is damaged, or is something else."""
 
 
 class PluginError(VlmkitError):

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "parity": "vlmkit.cli.parity:parity",
         "report": "vlmkit.cli.report:report",
         "bench": "vlmkit.cli.bench:bench",
+        "cache": "vlmkit.cli.cache:cache",
     }
 )
 """The core's commands, imported when they are asked for."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from vlmkit.cli.answers import Answers
+from vlmkit.cli.cache_file import CACHE
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import (
@@ -46,6 +47,7 @@ from vlmkit.types import Taxonomy
 @LOADING
 @IN_FLIGHT
 @ENGINE
+@CACHE
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
 @click.option(
@@ -80,6 +82,7 @@ def run(
     gpus_per_worker: float | None,
     address: str | None,
     devices: str | None,
+    cache: Path | None,
     log_samples: bool,
     max_failures: Budget,
     abstain_below: float,
@@ -143,6 +146,7 @@ def run(
         prompt=prompt,
         in_flight=in_flight,
         keep_exchanges=log_samples,
+        cache=cache,
         plugins=plugins,
         **loading,
     ) as pipeline:
@@ -177,8 +181,8 @@ def run(
             results = working.execute()
             if abstain_below and all(record.confidence is None for record in working.files.records()):
                 warning("--abstain-below keeps every prediction: the scores of this run give no confidence")
-            if isinstance(pipeline.backend, Reports):
-                for line in pipeline.backend.report():
+            if isinstance(pipeline.uncached, Reports):
+                for line in pipeline.uncached.report():
                     say(line)
             if json:
                 print_json(results)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Self, Unpack, cast
 import PIL.Image
 from attrs import evolve
 
+from vlmkit.cache import AnswerStore, cached
 from vlmkit.contracts import Backend, Calibrates, Strategy
 from vlmkit.data.labels import read_labels
 from vlmkit.engine.engine import Engine, check_capabilities
@@ -45,6 +46,7 @@ class Pipeline:
         prompt: The words of the questions: a prompt, the name of a built-in one, or a file.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
+        cache: File of answers, made where there is none; what is in it is not asked again.
         plugins: Where names are looked up; by default all installed plugins.
         **loading: How the model is loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
 
@@ -61,6 +63,7 @@ class Pipeline:
         prompt: str | Path | Prompt | None = None,
         in_flight: int = 32,
         keep_exchanges: bool = False,
+        cache: str | Path | None = None,
         plugins: PluginHost | None = None,
         **loading: Unpack[Loading],
     ) -> None:
@@ -70,10 +73,12 @@ class Pipeline:
         self.prompt = named_prompt(str(prompt)) if isinstance(prompt, str | Path) else prompt or default_prompt()
         self.strategy = builder.strategy(strategy)
         self._owns_backend = isinstance(model, str | Path)
-        self.backend: Backend = (
+        self.uncached: Backend = (
             build_backend(str(model), builder, **loading) if isinstance(model, str | Path) else model
         )
-        check_capabilities(self.strategy, self.backend)
+        check_capabilities(self.strategy, self.uncached)
+        self._store = None if cache is None else AnswerStore.open(Path(cache))
+        self.backend = self.uncached if self._store is None else cached(self.uncached, self._store)
         self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
         self._calibrated_for: LabelSpace | None = None
         self._again = partial(
@@ -84,6 +89,7 @@ class Pipeline:
             prompt=self.prompt,
             in_flight=in_flight,
             keep_exchanges=keep_exchanges,
+            cache=cache,
             plugins=plugins,
             **loading,
         )
@@ -152,17 +158,20 @@ class Pipeline:
         if not isinstance(self.strategy, Calibrates):
             return None
         if report is None:
+            # What an answer costs is measured, and those of a cache are free.
             report = self.strategy.calibrate(
-                self.backend, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
+                self.uncached, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
             )
         self._engine = evolve(self._engine, strategy=self.strategy.settled(report))
         self._calibrated_for = labels
         return report
 
     def close(self) -> None:
-        """Release the model, unless it was given as a backend."""
+        """Release the model, unless it was given as a backend, and the cache."""
         if self._owns_backend:
             self.backend.close()
+        if self._store is not None:
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self

@@ -122,6 +122,17 @@ class ServerBackend:
             "greedy": offers.form.greedy,
         }
 
+    def depends_on(self, query: Query) -> Mapping[str, Any] | None:
+        """Nothing more, or chance: a server that refuses the temperature 0 draws its replies.
+
+        Log-probabilities are drawn by none.
+
+        Raises:
+            ServerError: The server is out of reach, or refuses us.
+        """
+        drawn = not self.offers.form.greedy and not (isinstance(query, Choose) and isinstance(query.readout, Letter))
+        return None if drawn else {}
+
     @property
     def offers(self) -> Offers:
         """What the server can do beyond plain text.
