@@ -198,11 +198,11 @@ def test_failures_are_shown_and_counted_against_the_budget(vlmkit_here, tmp_path
     result = vlmkit_here(*command)
     assert result.returncode == 1
     assert "failed: 001: it is not a picture" in result.stderr and "failed: 002: no answer about blue" in result.stderr
-    assert "error: 3 of 10 examples failed, more than --max-failures 1% allows" in result.stderr
+    assert "error: 3 of 10 examples failed, more than --fail-on-error 1% allows" in result.stderr
     assert "7 of 10" in result.stdout
-    assert vlmkit_here(*command, "--max-failures", "2").returncode == 1
-    assert vlmkit_here(*command, "--max-failures", "3").returncode == 0
-    assert vlmkit_here(*command, "--max-failures", "30%").returncode == 0
+    assert vlmkit_here(*command, "--fail-on-error", "2").returncode == 1
+    assert vlmkit_here(*command, "--fail-on-error", "3").returncode == 0
+    assert vlmkit_here(*command, "--fail-on-error", "30%").returncode == 0
     assert len(records(tmp_path / "mine")) == 10
 
 
@@ -223,7 +223,7 @@ def test_at_most_five_failures_are_named(vlmkit_here):
         (("--labels", "missing.txt"), "missing.txt"),
         (("--prompt", "missing.jinja"), "missing.jinja"),
         (("--limit", "0"), "--limit"),
-        (("--max-failures", "many"), "neither a number of examples nor a percentage"),
+        (("--fail-on-error", "many"), "neither a number of examples nor a percentage"),
         (("--modle", "x"), "--modle"),
         (("--config", "missing.toml"), "config file missing.toml: there is no such file"),
     ],

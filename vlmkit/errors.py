@@ -11,6 +11,7 @@ VlmkitError
 │   ├── ModelError            a model cannot be loaded
 │   ├── ServerError           a server is out of reach, or refuses us as a whole
 │   ├── CapabilityError       the backend cannot do what the strategy asks for
+│   ├── SystematicError       example after example fails in the same way
 │   ├── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
 │   └── CacheError            an answer cache cannot be used, is damaged, or is something else
 ├── PluginError               a plugin is broken; kept and shown, never fatal by itself
@@ -18,6 +19,11 @@ VlmkitError
 ├── ImageError                one picture cannot be decoded; its example fails, the run goes on
 ├── StrategyError             a strategy broke its own contract
 └── BackendError              a backend could not answer
+
+An error is *systematic* if it awaits every example alike. That is what ``UserError`` means to a run, which ends at once
+and begins nothing more: a wrong key (401), a key without the right (403) or a model that is not there (404) as
+``ServerError``, weights that cannot be loaded as ``ModelError``. Any other error fails its example alone and the run
+goes on. What only shows by its repetition becomes a ``SystematicError``.
 """
 
 from __future__ import annotations
@@ -100,6 +106,22 @@ class CapabilityError(UserError):
             f"strategy {strategy} needs {names}, which {backend} cannot do",
             hint="choose another readout or model (vlmkit ls adapters)",
         )
+
+
+class SystematicError(UserError):
+    """Example after example fails in the same way, and more have failed than may.
+
+    Args:
+        failures: How many did, one after the other.
+        last: What the last one failed with.
+    """
+
+    def __init__(self, failures: int, last: Exception) -> None:
+        super().__init__(
+            f"{failures} examples failed in a row, the last one with: {last or type(last).__name__}",
+            hint="see to the cause; the same command goes on from here, and --fail-on-error allows more",
+        )
+        self.failures, self.last = failures, last
 
 
 class RunDirectoryError(UserError):

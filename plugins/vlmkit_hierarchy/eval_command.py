@@ -13,7 +13,7 @@ import click
 from vlmkit import Letter, Likelihood, Pipeline
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, Budget, BudgetType
+from vlmkit.cli.options import FAIL_ON_ERROR, IN_FLIGHT, LOADING, MODEL, Budget
 from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.models import Loading
 from vlmkit.errors import UserError
@@ -69,7 +69,7 @@ READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likel
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask about the first N images only.")
 @LOADING
 @IN_FLIGHT
-@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@FAIL_ON_ERROR
 @click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
 @click.option("--json", is_flag=True, help="Print the results as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
@@ -116,7 +116,7 @@ def evaluate(
         from vlmkit_hierarchy.tables import figures_table
 
         console().print(figures_table(results))
-    end_run(context, results, asking["max_failures"], what="images")
+    end_run(context, results, asking["fail_on_error"], what="images")
 
 
 def _ask(
@@ -136,7 +136,7 @@ def _ask(
     limit: int | None,
     loading: Loading,
     in_flight: int,
-    max_failures: Budget,
+    fail_on_error: Budget,
     fresh: bool,
     quiet: bool,
 ) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _ask(
             config=plain_options(context),
             plugins=plugins,
             limit=limit,
-            allowed=max_failures,
+            allowed=fail_on_error,
             say=(lambda message: None) if quiet else note,
             warn=warning,
             watch=partial(RunProgress, quiet=quiet),

@@ -13,7 +13,7 @@ import click
 from vlmkit import Pipeline
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, SEED, Budget, BudgetType, config_option
+from vlmkit.cli.options import FAIL_ON_ERROR, IN_FLIGHT, LOADING, MODEL, SEED, Budget, config_option
 from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.models import Loading
 from vlmkit.registry import Chain, Spec
@@ -63,7 +63,7 @@ _DEFAULT_FACTORS = FACTORS[:5]
 @SEED
 @LOADING
 @IN_FLIGHT
-@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@FAIL_ON_ERROR
 @click.option("--json", is_flag=True, help="Print the figures as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
 @click.pass_context
@@ -106,7 +106,8 @@ def evaluate(
     if answered:
         _judge(benchmark, answered, scorers or ("strict",), factors or _DEFAULT_FACTORS, plots, json=json)
     for result in results:
-        end_run(context, result, asking["max_failures"], what="items")
+        folder = str(Path(result["directory"]).parent)
+        end_run(context, result, asking["fail_on_error"], what="items", output=folder)
 
 
 def _judge(
@@ -145,7 +146,7 @@ def _ask(
     seed: int,
     loading: Loading,
     in_flight: int,
-    max_failures: Budget,
+    fail_on_error: Budget,
     quiet: bool,
 ) -> dict[str, Any]:
     """Put the questions to a model; return the results of the run."""
@@ -172,7 +173,7 @@ def _ask(
             config=plain_options(context) | {"strategy": strategy},
             plugins=plugins,
             limit=limit,
-            allowed=max_failures,
+            allowed=fail_on_error,
             say=(lambda message: None) if quiet else note,
             warn=warning,
             watch=partial(RunProgress, quiet=quiet),

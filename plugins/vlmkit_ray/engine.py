@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -50,9 +50,15 @@ class RayEngine:
     attempts: int = field(default=3, validator=ge(1))
 
     def solve(
-        self, pipeline: Pipeline, examples: Iterable[Example], labels: LabelSpace, *, taxonomy: Taxonomy | None = None
+        self,
+        pipeline: Pipeline,
+        examples: Iterable[Example],
+        labels: LabelSpace,
+        *,
+        taxonomy: Taxonomy | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Solved]:
-        """Yield what became of every example, each once.
+        """Yield what became of every example, each once; on a stop, blocks in flight are left to the next go.
 
         Raises:
             UserError: Ray is not installed, there is no such cluster or no room on it, a worker found the request as a
@@ -68,24 +74,30 @@ class RayEngine:
             pool = Pool(job, self.workers or fits, self.cpus_per_worker, gpus, self.attempts)
             waiting = Waiting.of(examples, self.block)
             total = len(waiting)
-            yield from _solved(pool, waiting, waiting.blocks)
-            if not waiting:
+            yield from _solved(pool, waiting, waiting.blocks, stop)
+            if not waiting or stop():
                 return
             if len(waiting) == total:
                 raise UserError(
                     "no Ray worker lived long enough to solve a block",
                     hint=f"is memory short? Lower --in-flight, and see the logs of Ray in {LOGS}",
                 )
-            yield from _solved(pool, waiting, Waiting.of(waiting, 1).blocks)
+            yield from _solved(pool, waiting, Waiting.of(waiting, 1).blocks, stop)
+            if stop():
+                return
             for example in waiting:
                 lost = BackendError(f"lost {self.attempts} workers in a row", hint=f"see the logs of Ray in {LOGS}")
                 yield Solved(example, error=lost)
 
 
-def _solved(pool: Pool, waiting: Waiting, blocks: list[ObjectRef[pa.Table]]) -> Iterator[Solved]:
+def _solved(
+    pool: Pool, waiting: Waiting, blocks: list[ObjectRef[pa.Table]], stop: Callable[[], bool]
+) -> Iterator[Solved]:
     """Yield the answers to examples that wait for one."""
     for answer in pool.answers(blocks):
         if isinstance(answer, UserError):
             raise answer
         if waiting.take(answer.example):
             yield answer
+        if stop():
+            return

@@ -13,7 +13,7 @@ import click
 
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import IN_FLIGHT, LOADING, Budget, BudgetType, Several
+from vlmkit.cli.options import FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
 from vlmkit.cli.output import console, note, print_json, table, warning, write_text
 from vlmkit.contracts import Backend, OffersTaxonomy
 from vlmkit.engine.models import Loading
@@ -64,7 +64,7 @@ from vlmkit.runs.fingerprint import described
 )
 @LOADING
 @IN_FLIGHT
-@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@FAIL_ON_ERROR
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -92,7 +92,7 @@ def collapse(
     output: Path | None,
     loading: Loading,
     in_flight: int,
-    max_failures: Budget,
+    fail_on_error: Budget,
     plot: Path | None,
     markdown: Path | None,
     csv: Path | None,
@@ -139,7 +139,7 @@ def collapse(
             output=output or _folder(backend, str(source), words, subsets),
             plugins=plugins,
             config=plain_options(context),
-            allowed=max_failures,
+            allowed=fail_on_error,
             say=(lambda message: None) if quiet else note,
             warn=warning,
             watch=partial(RunProgress, quiet=quiet),
@@ -147,7 +147,7 @@ def collapse(
         failed = []
         for results in cells.execute():
             if results["status"] == "cancelled":
-                end_run(context, {**results, "directory": str(cells.output)}, max_failures)
+                end_run(context, {**results, "directory": str(cells.output)}, fail_on_error)
             if results["status"] == "failed":
                 failed.append(results)
         points = [
@@ -173,7 +173,7 @@ def collapse(
             console().print(table(sheet.columns, sheet.rows))
         click.echo(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
     for results in failed[:1]:
-        end_run(context, results, max_failures)
+        end_run(context, results, fail_on_error)
 
 
 def _counts(labels: Sequence[int] | None, most: int) -> Sequence[int]:

@@ -41,18 +41,22 @@ class Budget:
 
 
 class BudgetType(click.ParamType[Budget]):
-    """Reads ``3`` or ``1.5%``."""
+    """Reads ``3``, ``1.5%`` or ``0.015``, which is the same as ``1.5%``."""
 
-    name = "N or P%"
+    name = "N|P%|FRACTION"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Budget:
         """Return the budget that the text means."""
         if isinstance(value, Budget):
             return value
-        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", str(value).strip())
-        if match is None or (match[2] and float(match[2]) > 100):
-            self.fail(f"{value!r} is neither a number of examples nor a percentage such as 1%", param, ctx)
-        return Budget(float(match[1] or match[2]), percent=match[1] is None)
+        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%|(\d*\.\d+)", str(value).strip())
+        if match is None or (match[2] and float(match[2]) > 100) or (match[3] and float(match[3]) > 1):
+            self.fail(
+                f"{value!r} is no number of examples, no percentage such as 1% and no fraction such as 0.01", param, ctx
+            )
+        if match[1]:
+            return Budget(float(match[1]), percent=False)
+        return Budget(float(match[2]) if match[2] else float(match[3]) * 100, percent=True)
 
 
 class Several(click.ParamType[Sequence[Any]]):
@@ -172,6 +176,14 @@ LOADING = _in_order(
     _gather_loading,
 )
 """How to load the model; the command takes all of it as ``loading``."""
+
+FAIL_ON_ERROR = click.option(
+    "--fail-on-error",
+    type=BudgetType(),
+    default="1%",
+    show_default=True,
+    help="More failed ones make the exit code 1; so many of one kind at once end the run.",
+)
 
 IN_FLIGHT = click.option(
     "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."

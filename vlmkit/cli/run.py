@@ -14,13 +14,13 @@ from vlmkit.cli.main import session
 from vlmkit.cli.options import (
     DATA,
     ENGINE,
+    FAIL_ON_ERROR,
     IN_FLIGHT,
     LOADING,
     MODEL,
     SEED,
     WORDS,
     Budget,
-    BudgetType,
     config_option,
 )
 from vlmkit.cli.output import console, note, print_json, warning
@@ -28,7 +28,7 @@ from vlmkit.contracts import Reports
 from vlmkit.engine import PlacesModels
 from vlmkit.engine.models import Loading
 from vlmkit.engine.pipeline import Pipeline
-from vlmkit.errors import SpecError
+from vlmkit.errors import SpecError, UserError
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs import Experiment, Run, Survey, default_directory, skimmed
@@ -49,7 +49,7 @@ from vlmkit.types import Taxonomy
 @ENGINE
 @CACHE
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
-@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@FAIL_ON_ERROR
 @click.option(
     "--abstain-below",
     type=click.FloatRange(0, 1),
@@ -58,6 +58,7 @@ from vlmkit.types import Taxonomy
     metavar="P",
     help="Count predictions of less confidence as abstained from.",
 )
+@click.option("--retry-failed", is_flag=True, help="Try the failed examples of the newest such run again, no others.")
 @click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
 @click.option("--dry-run", is_flag=True, help="Say what the run would ask and cost (vlmkit plan), and end.")
 @click.option("--json", is_flag=True, help="Print the results as JSON.")
@@ -84,8 +85,9 @@ def run(
     devices: str | None,
     cache: Path | None,
     log_samples: bool,
-    max_failures: Budget,
+    fail_on_error: Budget,
     abstain_below: float,
+    retry_failed: bool,
     fresh: bool,
     dry_run: bool,
     json: bool,
@@ -97,6 +99,8 @@ def run(
     a tar archive of samples, or a data set (vlmkit ls datasets). Without any arguments the embedded model runs on the
     embedded data. The same command goes on with an unfinished run.
     """
+    if retry_failed and fresh:
+        raise UserError("--retry-failed and --fresh are two things to do", hint="give one of them")
     if dry_run:
         from vlmkit.cli.plan import Asked, show_plan
 
@@ -166,7 +170,7 @@ def run(
             taxonomy=answers.taxonomy,
             given=answers.given,
             limit=limit,
-            allowed=max_failures,
+            allowed=fail_on_error,
             abstain_below=abstain_below,
             say=say,
             warn=warning,
@@ -176,8 +180,8 @@ def run(
         )
         if output is None:
             name = "-".join(part.name for part in Chain.parse(strategy).specs)
-            output = default_directory(experiment.fingerprint, name, fresh=fresh)
-        with Run.open(experiment, output, fresh=fresh) as working:
+            output = default_directory(experiment.fingerprint, name, fresh=fresh, finished=retry_failed)
+        with Run.open(experiment, output, fresh=fresh, failed_only=retry_failed) as working:
             results = working.execute()
             if abstain_below and all(record.confidence is None for record in working.files.records()):
                 warning("--abstain-below keeps every prediction: the scores of this run give no confidence")
@@ -193,7 +197,7 @@ def run(
                     if results["n"]["done"] + results["n"]["failed"] > PREDICTIONS_SHOWN:
                         say(f"the first {PREDICTIONS_SHOWN}; all are in {output / 'predictions.jsonl'}")
                 screen.print(results_table(results, judged=survey.judged))
-    end_run(context, results, max_failures)
+    end_run(context, results, fail_on_error)
 
 
 def _shape(taxonomy: Taxonomy) -> str:

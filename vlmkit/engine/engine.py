@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
 
@@ -47,6 +47,7 @@ class Engine:
         seed: int = 0,
         prompt: Prompt | None = None,
         taxonomy: Taxonomy | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Solved]:
         """Solve every example; yields in the order of ``examples``.
 
@@ -58,6 +59,7 @@ class Engine:
             seed: Seed of every random choice.
             prompt: The words of the questions.
             taxonomy: The tree that the labels are leaves of.
+            stop: Whether no further example shall be begun; those in flight are finished.
 
         Raises:
             UserError: The request as a whole is wrong (no such model, a capability is missing); examples that are
@@ -72,7 +74,7 @@ class Engine:
             waiting = iter(feed)
             while True:
                 while not exhausted and self._has_room(window):
-                    fed = next(waiting, None)
+                    fed = None if stop() else next(waiting, None)
                     if fed is None:
                         exhausted = True
                     else:

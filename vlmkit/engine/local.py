@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import frozen
@@ -22,7 +22,13 @@ class RunEngine(Protocol):
     """
 
     def solve(
-        self, pipeline: Pipeline, examples: Iterable[Example], labels: LabelSpace, *, taxonomy: Taxonomy | None = None
+        self,
+        pipeline: Pipeline,
+        examples: Iterable[Example],
+        labels: LabelSpace,
+        *,
+        taxonomy: Taxonomy | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Solved]:
         """Yield what became of every example, each once, in any order, as soon as it is known.
 
@@ -34,6 +40,7 @@ class RunEngine(Protocol):
             examples: The examples; may be read lazily, and on another thread.
             labels: What may be answered.
             taxonomy: The tree that the labels are leaves of.
+            stop: Whether no further example shall be begun; what is in flight is finished, or left to the next go.
 
         Raises:
             UserError: The request as a whole is wrong; examples that are done are yielded before.
@@ -56,7 +63,13 @@ class LocalEngine:
     """Solves examples in this process, in their order."""
 
     def solve(
-        self, pipeline: Pipeline, examples: Iterable[Example], labels: LabelSpace, *, taxonomy: Taxonomy | None = None
+        self,
+        pipeline: Pipeline,
+        examples: Iterable[Example],
+        labels: LabelSpace,
+        *,
+        taxonomy: Taxonomy | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Solved]:
         """Solve every example with the pipeline at hand."""
-        return pipeline.solve(examples, labels, taxonomy=taxonomy)
+        return pipeline.solve(examples, labels, taxonomy=taxonomy, stop=stop)

@@ -127,12 +127,17 @@ class Pipeline:
         return self._predictions(self.solve(_examples(images, question)))
 
     def solve(
-        self, examples: Iterable[Example], labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
+        self,
+        examples: Iterable[Example],
+        labels: Labels | None = None,
+        *,
+        taxonomy: Taxonomy | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Solved]:
         """Solve every example, in order; one that fails is yielded with its error and the others go on.
 
         A strategy that chooses by measuring does so first, once for the same labels. ``labels`` and ``taxonomy`` are
-        those of ``classify``.
+        those of ``classify``; once ``stop`` returns true, no further example is begun.
 
         Raises:
             UserError: The request as a whole is wrong.
@@ -140,7 +145,7 @@ class Pipeline:
         space = _label_space(labels, taxonomy)
         if isinstance(self.strategy, Calibrates) and self._calibrated_for != space:
             self.calibrate(space)
-        return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy)
+        return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy, stop=stop)
 
     def calibrate(self, labels: LabelSpace, report: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
         """Let a strategy that chooses by measuring choose; ``solve`` does so by itself.

@@ -102,7 +102,7 @@ class Record:
         """Return the record of a solved or failed example."""
         example, prediction = solved.example, solved.prediction
         if prediction is None:
-            failure = Failure(type(solved.error).__name__, str(solved.error))
+            failure = Failure(type(solved.error).__name__, str(solved.error) or "no details")
             return cls(example.id, None, example.target, None, (), (), None, solved.usage, failure)
         judged = example.target is not None and example.question is None
         return cls(
