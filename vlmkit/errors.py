@@ -24,9 +24,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from vlmkit.redaction import redacted
+
 
 class VlmkitError(Exception):
-    """Base of every vlmkit error: what is wrong, where, and a hint on what to do.
+    """Base of every vlmkit error: what is wrong, where, and a hint on what to do; both without secrets.
 
     Args:
         message: What is wrong and where, in one sentence without a full stop.
@@ -34,9 +36,9 @@ class VlmkitError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redacted(message)
+        self.hint = redacted(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message

@@ -10,6 +10,7 @@ import click
 from vlmkit.cli.main import INTERRUPTED
 from vlmkit.cli.options import Budget
 from vlmkit.cli.output import error, note
+from vlmkit.redaction import redacted
 
 
 def end_run(context: click.Context, results: Mapping[str, Any], allowed: Budget, *, what: str = "examples") -> None:
@@ -35,7 +36,7 @@ def end_run(context: click.Context, results: Mapping[str, Any], allowed: Budget,
 
 
 def plain_options(context: click.Context, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return the merged options as plain JSON values, in the order of the help."""
+    """Return the merged options as plain JSON values without secrets, in the order of the help."""
     named = (parameter.name for parameter in context.command.params if parameter.name in context.params)
     return {name: _plain(context.params[name]) for name in named if name is not None and name not in without}
 
@@ -43,4 +44,4 @@ def plain_options(context: click.Context, *, without: frozenset[str] = frozenset
 def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    return value if value is None or isinstance(value, bool | int | float) else redacted(str(value))

@@ -10,8 +10,9 @@ import click
 from vlmkit.cli.answers import Answers
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
+from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, PICTURES, SEED, WORDS, Budget, BudgetType, config_option
 from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.data.opening import Opener
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
@@ -29,6 +30,7 @@ from vlmkit.types import Taxonomy
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Solve the first N examples only.")
 @SEED
 @LOADING
+@PICTURES
 @IN_FLIGHT
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
@@ -62,6 +64,8 @@ def run(
     revision: str | None,
     trust_remote_code: bool,
     lora: Path | None,
+    image_root: Path | None,
+    opener: Opener,
     in_flight: int,
     log_samples: bool,
     max_failures: Budget,
@@ -98,6 +102,8 @@ def run(
             seed=seed,
             in_flight=in_flight,
             load=load,
+            image_root=image_root,
+            opener=opener,
             quiet=quiet,
         )
         show_plan(context, asked, json=json)
@@ -110,7 +116,7 @@ def run(
     plugins = session(context).plugins
     spec = dataset_spec(data, plugins.registry)
     builder = Builder(plugins.registry)
-    dataset = builder.dataset(spec)
+    dataset = builder.dataset(spec, image_root=image_root)
     answers = Answers.of(dataset, labels, taxonomy, builder)
     space = answers.labels
     if answers.given is not None:
@@ -127,6 +133,7 @@ def run(
         lora=lora,
         in_flight=in_flight,
         keep_exchanges=log_samples,
+        opener=opener,
         plugins=plugins,
     ) as pipeline:
         survey = Survey.of(skimmed(dataset, limit), space)

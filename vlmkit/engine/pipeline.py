@@ -13,21 +13,24 @@ from attrs import evolve
 
 from vlmkit.contracts import Backend, Calibrates, Strategy
 from vlmkit.data.labels import read_labels
+from vlmkit.data.opening import Opener
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Solved
 from vlmkit.engine.models import build_backend
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.types import Example, ImageSource, Label, LabelSpace, Prediction, Taxonomy
+from vlmkit.types import Example, ImageSource, ImageUrl, Label, LabelSpace, Prediction, Taxonomy
 
 OneImage = str | ImageSource | BinaryIO
-"""One picture: a path, encoded bytes, an open file of them, an open PIL picture."""
+"""One picture: a path, an address, encoded bytes, an open file of them, an open PIL picture."""
 
 Images = OneImage | Iterable[OneImage]
 """One picture, or any number of them."""
 
 Labels = str | Path | LabelSpace | Iterable[Label | str]
 """Label names, a label space, or the path of a label file."""
+
+_OPENER = Opener()
 
 
 class Pipeline:
@@ -48,6 +51,7 @@ class Pipeline:
         lora: Directory of a LoRA that is merged into the weights.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
+        opener: Opens the pictures: how large they may be, and whether addresses are fetched.
         plugins: Where names are looked up; by default all installed plugins.
 
     Raises:
@@ -68,6 +72,7 @@ class Pipeline:
         lora: str | Path | None = None,
         in_flight: int = 32,
         keep_exchanges: bool = False,
+        opener: Opener = _OPENER,
         plugins: PluginHost | None = None,
     ) -> None:
         builder = Builder((plugins or _installed()).registry)
@@ -89,7 +94,9 @@ class Pipeline:
             else model
         )
         check_capabilities(self.strategy, self.backend)
-        self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
+        self._engine = Engine(
+            self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges, opener=opener
+        )
         self._calibrated_for: LabelSpace | None = None
 
     def classify(
@@ -204,7 +211,7 @@ def _examples(images: Images, question: str | None = None) -> Iterator[Example]:
 
 def _source(image: OneImage) -> ImageSource:
     if isinstance(image, str):
-        return Path(image)
+        return ImageUrl(image) if ImageUrl.reads(image) else Path(image)
     if hasattr(image, "read"):
         return image.read()
     return image  # opening it refuses what is none
