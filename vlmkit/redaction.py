@@ -52,7 +52,7 @@ def redacted(text: str) -> str:
 
 
 def redacted_values(value: Any) -> Any:
-    """Return plain JSON values of which every text is ``redacted``; the value of a key that names a secret is hidden."""
+    """Return plain JSON values whose texts are ``redacted``; the text under a key that names a secret is hidden."""
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, Mapping):

@@ -22,7 +22,7 @@ from vlmkit.errors import ImageError
 from vlmkit.types import Image, ImageSource, ImageUrl
 
 MAX_PIXELS = 175_000_000
-"""Most pixels that a picture may have under any limit; Pillow itself refuses little more, and its limit is left alone."""
+"""Most pixels that a picture may have under any limit; Pillow's own limit, a little higher, is left as it is."""
 
 
 @frozen
@@ -119,7 +119,7 @@ def _stream(source: Path | bytes | ImageUrl, where: str, limits: ImageLimits) ->
         raise ImageError(
             where,
             "it lies on a server, and nothing is fetched by default",
-            hint="vlmkit run --remote-images fetches it",
+            hint="add --remote-images to vlmkit run",
         )
     if not isinstance(source, Path | bytes):
         kind = type(source).__name__
