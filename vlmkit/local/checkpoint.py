@@ -79,7 +79,7 @@ class Checkpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a manifest says of the checkpoint: name, revision, weights, precision, device, LoRA, trust in its code."""
+        """What a manifest says of the checkpoint: name, revision, weights, precision, device, LoRA, trust in code."""
         directory = Path(self.model)
         device = self.torch_device
         lora = self._lora()
