@@ -10,11 +10,13 @@ from io import BytesIO
 import PIL.Image
 import pytest
 
+import vlmkit
 from vlmkit.data import remote
 from vlmkit.data.addresses import is_public
 from vlmkit.data.remote import Remote
 from vlmkit.errors import ImageError
 from vlmkit.types import ImageUrl
+from vlmkit_hf.pictures import pictures
 
 HERE = "127.0.0.1"
 
@@ -202,3 +204,16 @@ def test_a_manifest_with_addresses_fails_by_default_and_runs_on_request(vlmkit_h
     assert len(written) >= 6 and not any("S3CRET" in text for text in (*written, off.stderr, on.stderr, on.stdout))
     alone = vlmkit_here("run", "list.csv", "--remote-host", HERE)
     assert alone.returncode == 2 and "add --remote-images" in alone.stderr
+
+
+def test_an_address_in_python_is_not_fetched_unasked():
+    with (
+        vlmkit.Pipeline("scripted", "flat") as pipeline,
+        pytest.raises(ImageError, match="nothing is fetched by default"),
+    ):
+        list(pipeline.classify("http://10.0.0.1/a.png", ["red", "blue"]))
+
+
+@pytest.mark.parametrize("cell", ["http://10.0.0.1/a.png", "zip://a.png::http://10.0.0.1/b.zip", "file:///etc/passwd"])
+def test_addresses_in_tables_are_not_fetched_unasked(cell):
+    assert list(pictures({"path": cell, "bytes": None}, None)) == [ImageUrl(cell)]
