@@ -32,9 +32,11 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from vlmkit.redaction import redacted
+
 
 class VlmkitError(Exception):
-    """Base of every vlmkit error: what is wrong, where, and a hint on what to do.
+    """Base of every vlmkit error: what is wrong, where, and a hint on what to do; both without secrets.
 
     Args:
         message: What is wrong and where, in one sentence without a full stop.
@@ -42,9 +44,9 @@ class VlmkitError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redacted(message)
+        self.hint = redacted(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message

@@ -9,6 +9,7 @@ import click
 
 from vlmkit.cli.output import console, note, print_json, table, warning
 from vlmkit.errors import UserError
+from vlmkit.redaction import visible
 
 
 @click.command()
@@ -50,4 +51,4 @@ def compare(*, runs: Sequence[Path], baseline: Path | None, common: bool, json: 
             head, *rows = lines
             screen.print(table(head, rows))
     for line in footnotes(found):
-        click.echo(line)
+        click.echo(visible(line))

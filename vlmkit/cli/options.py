@@ -12,6 +12,8 @@ from typing import Any
 import click
 from attrs import frozen
 
+from vlmkit.cli.output import warning
+from vlmkit.data.images import MAX_PIXELS, ImageLimits
 from vlmkit.data.text import TextFile
 from vlmkit.engine.models import Loading
 from vlmkit.errors import UnknownNameError, UserError
@@ -159,11 +161,22 @@ WORDS = _in_order(
 
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 
+
+def _warn_of_code(context: click.Context, option: click.Parameter, trusted: bool) -> bool:
+    if trusted:
+        warning("--trust-remote-code: code that comes with the model may run, with all your rights")
+    return trusted
+
+
+TRUST_REMOTE_CODE = click.option(
+    "--trust-remote-code", is_flag=True, callback=_warn_of_code, help="Let code that comes with the model run."
+)
+
 LOADING = _in_order(
     click.option("--device", help="Device for the weights: cuda, cuda:1, cpu."),
     click.option("--dtype", help="Precision of the weights: float32, bfloat16, float16."),
     click.option("--revision", help="Branch, tag or commit of a model on the hub."),
-    click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run."),
+    TRUST_REMOTE_CODE,
     click.option(
         "--lora", type=click.Path(path_type=Path), metavar="DIR", help="LoRA to merge into a local model's weights."
     ),
@@ -183,6 +196,62 @@ FAIL_ON_ERROR = click.option(
     default="1%",
     show_default=True,
     help="More failed ones make the exit code 1; so many of one kind at once end the run.",
+)
+
+
+def _with_opener(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument ``opener``, made of the options for pictures."""
+
+    @wraps(command)
+    def opened(
+        *args: Any,
+        max_image_pixels: int,
+        max_image_bytes: int,
+        max_images: int,
+        remote_images: bool,
+        remote_host: Sequence[str],
+        **rest: Any,
+    ) -> Any:
+        from vlmkit.data.opening import Opener
+        from vlmkit.data.remote import Remote
+
+        if remote_host and not remote_images:
+            raise click.UsageError("--remote-host says where pictures may be fetched; add --remote-images to fetch any")
+        limits = ImageLimits(max_image_pixels, max_image_bytes)
+        return command(*args, opener=Opener(limits, max_images, Remote(remote_host) if remote_images else None), **rest)
+
+    return opened
+
+
+PICTURES = _in_order(
+    click.option(
+        "--max-image-pixels",
+        type=click.IntRange(1, MAX_PIXELS),
+        default=ImageLimits().pixels,
+        show_default=True,
+        metavar="N",
+        help="Most pixels of a picture.",
+    ),
+    click.option(
+        "--max-image-bytes",
+        type=click.IntRange(min=1),
+        default=ImageLimits().bytes,
+        show_default=True,
+        metavar="N",
+        help="Most bytes of a picture's file.",
+    ),
+    click.option(
+        "--max-images",
+        type=click.IntRange(min=1),
+        default=256,
+        show_default=True,
+        metavar="N",
+        help="Most images of an example.",
+    ),
+    click.option("--image-root", type=click.Path(path_type=Path), metavar="DIR", help="Refuse paths that leave DIR."),
+    click.option("--remote-images", is_flag=True, help="Fetch pictures from addresses that the data names."),
+    click.option("--remote-host", multiple=True, metavar="HOST[:PORT]", help="Fetch from this host alone; repeatable."),
+    _with_opener,
 )
 
 IN_FLIGHT = click.option(

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
+from attrs import field, frozen
 
 from vlmkit.cli.answers import Answers
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, config_option
+from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, PICTURES, SEED, WORDS, config_option
 from vlmkit.cli.output import console, note, print_json
 from vlmkit.contracts import Dataset
+from vlmkit.data.opening import Opener
 from vlmkit.engine.models import Loading, build_backend
 from vlmkit.errors import CapabilityError, SpecError
 from vlmkit.prompts import default_prompt, named_prompt
@@ -57,6 +58,8 @@ class Asked:
         limit: ``--limit``.
         seed: ``--seed``.
         in_flight: ``--in-flight``.
+        image_root: ``--image-root``.
+        opener: Opens the pictures.
         loading: How the model would be loaded.
         sample: Most examples that strategies are driven on.
         tokens_per_second: A known rate.
@@ -75,6 +78,8 @@ class Asked:
     seed: int
     in_flight: int
     loading: Loading
+    image_root: Path | None = None
+    opener: Opener = field(factory=Opener)
     sample: int = 32
     tokens_per_second: float | None = None
     measure: bool = False
@@ -91,6 +96,7 @@ class Asked:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Plan for the first N examples only.")
 @SEED
 @LOADING
+@PICTURES
 @IN_FLIGHT
 @click.option(
     "--sample", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples to drive strategies on."
@@ -133,7 +139,7 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
     registry = session(context).plugins.registry
     builder = Builder(registry)
     spec = dataset_spec(asked.data, registry)
-    dataset = builder.dataset(spec)
+    dataset = builder.dataset(spec, image_root=asked.image_root)
     answers = Answers.of(dataset, asked.labels, asked.taxonomy, builder)
     labels = answers.labels
     prompt = default_prompt() if asked.prompt is None else named_prompt(asked.prompt)
@@ -146,7 +152,16 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
                 # By the user's name for it: a server would be asked for its own.
                 raise CapabilityError(missing, strategy=type(strategy).__name__, backend=asked.model)
         total, examples = _sample(dataset, asked, labels)
-        planner = Planner(backend, examples, labels, prompt, asked.seed, asked.in_flight, taxonomy=answers.taxonomy)
+        planner = Planner(
+            backend,
+            examples,
+            labels,
+            prompt,
+            asked.seed,
+            asked.in_flight,
+            taxonomy=answers.taxonomy,
+            opener=asked.opener,
+        )
         parts = []
         for text, strategy in strategies:
             say(f"driving {text} on {len(examples):,} of {total:,} examples")

@@ -18,6 +18,7 @@ from vlmkit.cli.options import (
     IN_FLIGHT,
     LOADING,
     MODEL,
+    PICTURES,
     SEED,
     WORDS,
     Budget,
@@ -25,6 +26,7 @@ from vlmkit.cli.options import (
 )
 from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.contracts import Reports
+from vlmkit.data.opening import Opener
 from vlmkit.engine import PlacesModels
 from vlmkit.engine.models import Loading
 from vlmkit.engine.pipeline import Pipeline
@@ -45,6 +47,7 @@ from vlmkit.types import Taxonomy
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Solve the first N examples only.")
 @SEED
 @LOADING
+@PICTURES
 @IN_FLIGHT
 @ENGINE
 @CACHE
@@ -77,6 +80,8 @@ def run(
     limit: int | None,
     seed: int,
     loading: Loading,
+    image_root: Path | None,
+    opener: Opener,
     in_flight: int,
     engine: str,
     workers: int | None,
@@ -115,6 +120,8 @@ def run(
             seed=seed,
             in_flight=in_flight,
             loading=loading,
+            image_root=image_root,
+            opener=opener,
             quiet=quiet,
         )
         show_plan(context, asked, json=json)
@@ -127,7 +134,7 @@ def run(
     plugins = session(context).plugins
     spec = dataset_spec(data, plugins.registry)
     builder = Builder(plugins.registry)
-    dataset = builder.dataset(spec)
+    dataset = builder.dataset(spec, image_root=image_root)
     solver = builder.engine(
         "devices" if devices and engine == "local" else engine,
         workers=workers,
@@ -151,6 +158,7 @@ def run(
         in_flight=in_flight,
         keep_exchanges=log_samples,
         cache=cache,
+        opener=opener,
         plugins=plugins,
         **loading,
     ) as pipeline:

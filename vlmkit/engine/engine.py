@@ -11,7 +11,7 @@ from attrs import field, frozen
 from attrs.validators import ge
 
 from vlmkit.contracts import Backend, Prepares, Strategy
-from vlmkit.data.images import open_image
+from vlmkit.data.opening import Opener
 from vlmkit.engine.asking import way_of_asking
 from vlmkit.engine.feed import Feed
 from vlmkit.engine.job import Job, Solved
@@ -32,12 +32,14 @@ class Engine:
         backend: Who answers.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
+        opener: Opens the pictures.
     """
 
     strategy: Strategy
     backend: Backend
     in_flight: int = field(default=32, validator=ge(1))
     keep_exchanges: bool = False
+    opener: Opener = field(factory=Opener)
 
     def solve(
         self,
@@ -97,7 +99,7 @@ class Engine:
 
     def _open(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt, taxonomy: Taxonomy | None) -> Task:
         """Decode an example's images and get them ready; runs ahead, on other threads."""
-        images = tuple(open_image(source, name=example.id) for source in example.images)
+        images = self.opener.open(example)
         if isinstance(self.backend, Prepares):
             self.backend.prepare(images)
         if example.question is not None:

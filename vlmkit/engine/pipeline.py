@@ -15,21 +15,24 @@ from attrs import evolve
 from vlmkit.cache import AnswerStore, cached
 from vlmkit.contracts import Backend, Calibrates, Strategy
 from vlmkit.data.labels import read_labels
+from vlmkit.data.opening import Opener
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Solved
 from vlmkit.engine.models import Loading, build_backend
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.types import Example, ImageSource, Label, LabelSpace, Prediction, Taxonomy
+from vlmkit.types import Example, ImageSource, ImageUrl, Label, LabelSpace, Prediction, Taxonomy
 
 OneImage = str | ImageSource | BinaryIO
-"""One picture: a path, encoded bytes, an open file of them, an open PIL picture."""
+"""One picture: a path, an address, encoded bytes, an open file of them, an open PIL picture."""
 
 Images = OneImage | Iterable[OneImage]
 """One picture, or any number of them."""
 
 Labels = str | Path | LabelSpace | Iterable[Label | str]
 """Label names, a label space, or the path of a label file."""
+
+_OPENER = Opener()
 
 
 class Pipeline:
@@ -47,6 +50,7 @@ class Pipeline:
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
         cache: File of answers, made where there is none; what is in it is not asked again.
+        opener: Opens the pictures: how large they may be, and whether addresses are fetched.
         plugins: Where names are looked up; by default all installed plugins.
         **loading: How the model is loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
 
@@ -64,6 +68,7 @@ class Pipeline:
         in_flight: int = 32,
         keep_exchanges: bool = False,
         cache: str | Path | None = None,
+        opener: Opener = _OPENER,
         plugins: PluginHost | None = None,
         **loading: Unpack[Loading],
     ) -> None:
@@ -79,7 +84,9 @@ class Pipeline:
         check_capabilities(self.strategy, self.uncached)
         self._store = None if cache is None else AnswerStore.open(Path(cache))
         self.backend = self.uncached if self._store is None else cached(self.uncached, self._store)
-        self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
+        self._engine = Engine(
+            self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges, opener=opener
+        )
         self._calibrated_for: LabelSpace | None = None
         self._again = partial(
             Pipeline,
@@ -90,6 +97,7 @@ class Pipeline:
             in_flight=in_flight,
             keep_exchanges=keep_exchanges,
             cache=cache,
+            opener=opener,
             plugins=plugins,
             **loading,
         )
@@ -221,7 +229,7 @@ def _examples(images: Images, question: str | None = None) -> Iterator[Example]:
 
 def _source(image: OneImage) -> ImageSource:
     if isinstance(image, str):
-        return Path(image)
+        return ImageUrl(image) if ImageUrl.reads(image) else Path(image)
     if hasattr(image, "read"):
         return image.read()
     return image  # opening it refuses what is none

@@ -81,7 +81,7 @@ class Checkpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a manifest says of the checkpoint: name, revision, weights, precision, device, LoRA."""
+        """What a manifest says of the checkpoint: name, revision, weights, precision, device, LoRA, trust in code."""
         directory = Path(self.model)
         device = self.torch_device
         lora = self._lora()
@@ -91,6 +91,7 @@ class Checkpoint:
             "weights": self._digest,
             "dtype": str(self.torch_dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+            **({"trust_remote_code": True} if self.trust_remote_code else {}),
             **({} if lora is None else {"lora": lora.identity}),
         }
 

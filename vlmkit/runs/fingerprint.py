@@ -13,6 +13,7 @@ import attrs
 
 from vlmkit.contracts import Backend, Strategy
 from vlmkit.prompts import Prompt
+from vlmkit.redaction import redacted
 from vlmkit.runs.convert import dumps
 from vlmkit.types import LabelSpace, Taxonomy
 
@@ -50,7 +51,7 @@ def fingerprint(
     return {
         "model": {key: described(value) for key, value in backend.identity.items() if key not in _WHERE},
         "strategy": described(strategy),
-        "data": data,
+        "data": redacted(data),
         "labels": label_digest(labels),
         "prompt": prompt.digest,
         "seed": seed,
@@ -69,11 +70,13 @@ def described(value: Any) -> Any:
     """Return an object as plain JSON values: its class, and what its constructor was given.
 
     Attrs classes and dataclasses show their fields, other objects their public attributes, functions their name. A
-    path to a file shows the SHA-256 of the content.
+    path to a file shows the SHA-256 of the content; texts are without secrets.
     """
     if isinstance(value, Enum):
         return value.value
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return redacted(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Path):
         return hashlib.sha256(value.read_bytes()).hexdigest() if value.is_file() else value.as_posix()
