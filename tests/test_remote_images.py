@@ -31,6 +31,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.seen.append((self.path, self.headers["Host"]))
         name, _, rest = self.path.lstrip("/").partition("/")
+        name = name.partition("?")[0]
         if name == "to":
             self.send_response(302)
             self.send_header("Location", rest if "://" in rest else f"/{rest}")

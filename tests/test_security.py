@@ -24,6 +24,7 @@ from vlmkit.errors import ImageError, ModelError
 from vlmkit.redaction import redacted, redacted_values, visible
 from vlmkit.testing.server import FakeServer, Fault, answered_by
 from vlmkit.types import Example, ImageUrl
+from vlmkit_adapters.openai import patience
 from vlmkit_adapters.scripted import ScriptedBackend
 
 ROOT = Path(__file__).parents[1]
@@ -39,39 +40,46 @@ SECRET = "Zx9-very_Secret.42"
 # Code
 
 
+MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+METHODS = {"load", "load_all", "from_pretrained", "system", "popen"}
+
+
 def dangers(source):
     """Yield what a source does that could run code which came as data."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             yield from (name for name in names if name.split(".")[0] in MODULES)
-        if isinstance(node, ast.Call):
-            yield from _calls(node)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            yield from _broken_rules(node)
 
 
-MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+def _broken_rules(call):
+    said = {keyword.arg: keyword.value for keyword in call.keywords}
+    name = call.func.id if isinstance(call.func, ast.Name) else call.func.attr
+    owner = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) and name in METHODS else ""
 
+    def gives(key, value):
+        return key in said and ast.unparse(said[key]) == value
 
-def _calls(call):
-    said = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-    name = ast.unparse(call.func)
-    owner, _, method = name.rpartition(".")
-    made_by_name = re.match(r"Auto\w+\.from_pretrained$", name) and "self._options" not in said.values()
-    loads_weights = re.match(r"(?!Peft)\w*Model\w*\.from_pretrained$|\w+Generation\.from_pretrained$", name)
+    weights = re.match(r"(?!Peft)\w*Model|\w+Generation$", owner) and name == "from_pretrained"
+    unsaid = owner.startswith("Auto") and name == "from_pretrained" and "trust_remote_code" not in said
     rules = {
-        "runs text": name in ("eval", "exec", "compile", "os.system", "os.popen"),
-        "runs a shell": said.get("shell", "False") != "False",
-        "lacks weights_only=True": name == "torch.load" and said.get("weights_only") != "True",
-        "lacks allow_pickle=False": name in ("np.load", "numpy.load") and said.get("allow_pickle") != "False",
-        "makes any object": owner == "yaml" and method in ("load", "load_all", "unsafe_load", "full_load"),
-        "says nothing of remote code": made_by_name and "trust_remote_code" not in said,
-        "takes weights other than safetensors": loads_weights and said.get("use_safetensors") != "True",
+        "runs text": isinstance(call.func, ast.Name) and name in ("eval", "exec", "compile"),
+        "runs a shell": (owner == "os" and name in ("system", "popen")) or gives("shell", "True"),
+        "lacks weights_only=True": owner == "torch" and name == "load" and not gives("weights_only", "True"),
+        "lacks allow_pickle=False": owner in ("np", "numpy") and name == "load" and not gives("allow_pickle", "False"),
+        "makes any object": owner == "yaml" and name in ("load", "load_all"),
+        "says nothing of remote code": unsaid and not gives(None, "self._options"),
+        "takes weights other than safetensors": weights and not gives("use_safetensors", "True"),
     }
-    yield from (f"{name} {rule}" for rule, broken in rules.items() if broken)
+    yield from (f"{owner}.{name} {rule}" for rule, broken in rules.items() if broken)
 
 
 def test_no_source_reads_pickles_or_runs_what_came_as_data():
-    assert {path.name: list(dangers(path.read_text())) for path in PRODUCT if any(dangers(path.read_text()))} == {}
+    found = {str(path.relative_to(ROOT)): list(dangers(path.read_text())) for path in PRODUCT}
+    assert len(found) > 200
+    assert {path: broken for path, broken in found.items() if broken} == {}
 
 
 @pytest.mark.parametrize(
@@ -244,14 +252,15 @@ def test_what_looks_a_little_like_a_secret_stays():
         "write NAME:key=value",
         "see https://example.org/page.html; fine",
         "a label such as secretary bird or token ring",
+        "/etc/passwd: it is not a picture",
     ):
         assert redacted(text) == text
 
 
-def test_a_server_that_repeats_the_key_is_not_repeated(tmp_path, vlmkit_here, caplog):
+def test_a_server_that_repeats_the_key_is_not_repeated(tmp_path, vlmkit_here, caplog, monkeypatch):
     """The key comes back in the server's error, and so does what a proxy on the way knows."""
-    caplog.set_level(logging.DEBUG, logger="vlmkit")
-    caplog.set_level(logging.DEBUG, logger="vlmkit_adapters")
+    caplog.set_level(logging.INFO, logger="vlmkit_adapters")
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
     (tmp_path / "pictures").mkdir()
     for number in range(2):
         (tmp_path / "pictures" / f"{number}.png").write_bytes(encoded((4, 4 + number)))
@@ -261,7 +270,9 @@ def test_a_server_that_repeats_the_key_is_not_repeated(tmp_path, vlmkit_here, ca
     )
     offers = "logprobs=no,token_ids=no,choices=none,length=max_tokens,greedy=yes"
     with FakeServer(
-        answered_by(ScriptedBackend()), faults=[Fault("status", 400, message=echo)] * 2, key=SECRET
+        answered_by(ScriptedBackend()),
+        faults=[Fault("status", status, message=echo) for status in (503, 400, 400)],
+        key=SECRET,
     ) as server:
         model = f"openai:base_url={server.base_url},model=fake,{offers}"
         run = (
@@ -279,7 +290,7 @@ def test_a_server_that_repeats_the_key_is_not_repeated(tmp_path, vlmkit_here, ca
         assert {request.key for request in server.requests} == {SECRET}
     assert ended.returncode == 1
     written = [path.read_text() for path in (tmp_path / "out").rglob("*.json*")]
-    assert any("bad key ***" in text for text in written)
+    assert any("bad key ***" in text for text in written) and "retry 1 of 5" in caplog.text
     for text in (*written, ended.stdout, ended.stderr, caplog.text):
         assert SECRET[1:-1] not in text
 

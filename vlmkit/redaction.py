@@ -21,7 +21,7 @@ _ADDRESS = re.compile(
 _KEYS = r"(?:(?:api|access|secret|private|auth|subscription)[_-]?key|password|passwd|secret)"
 
 _NAMED = re.compile(
-    rf"""(?P<name>(?<![\w-])[\w-]{{0,40}}?
+    rf"""(?P<name>(?<![\w/.-])[\w-]{{0,40}}?
          (?:{_KEYS}["']?\s*[:=] | (?:token|credentials?)(?:["']?\s*=|["']\s*:))\s*)
          (?:"[^"]*" | '[^']*' | [^\s"',;&)\]}}]+)""",
     re.IGNORECASE | re.VERBOSE,

@@ -14,7 +14,7 @@ import click
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
-from vlmkit.cli.output import console, note, print_json, table, warning, write_text
+from vlmkit.cli.output import console, note, print_json, show, table, warning, write_text
 from vlmkit.contracts import Backend, OffersTaxonomy
 from vlmkit.engine.models import Loading
 from vlmkit.errors import DataError
@@ -171,7 +171,7 @@ def collapse(
         for sheet in shown:
             click.echo(f"{sheet.title}:")
             console().print(table(sheet.columns, sheet.rows))
-        click.echo(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
+        show(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
     for results in failed[:1]:
         end_run(context, results, fail_on_error)
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from vlmkit.cli.output import console, note, print_json, table, warning
+from vlmkit.cli.output import console, note, print_json, show, table, warning
 from vlmkit.errors import UserError
-from vlmkit.redaction import visible
 
 
 @click.command()
@@ -51,4 +50,4 @@ def compare(*, runs: Sequence[Path], baseline: Path | None, common: bool, json: 
             head, *rows = lines
             screen.print(table(head, rows))
     for line in footnotes(found):
-        click.echo(visible(line))
+        show(line)

@@ -23,6 +23,11 @@ def note(message: str) -> None:
     click.echo(visible(redacted(message)), err=True)
 
 
+def show(message: str) -> None:
+    """Print a line of the results on stdout."""
+    click.echo(visible(redacted(message)))
+
+
 def warning(message: str) -> None:
     """Warn on stderr, in one line."""
     click.secho(f"warning: {one_line(message)}", err=True, fg="yellow")

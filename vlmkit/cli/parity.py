@@ -10,7 +10,7 @@ import click
 from attrs import asdict
 
 from vlmkit.cli.main import session
-from vlmkit.cli.output import console, note, print_json, table, write_text
+from vlmkit.cli.output import console, note, print_json, show, table, write_text
 from vlmkit.registry import Builder
 
 _PAGE = """# Parity
@@ -76,7 +76,7 @@ def parity(
         print_json({"setting": setting(device), "dtype": dtype, "tolerance": tolerance, "results": results})
     else:
         console().print(table(("model", "situation", *READOUTS), lines(found)))
-        click.echo(said)
+        show(said)
     if markdown is not None:
         command = " ".join(["vlmkit", *sys.argv[1:]])
         page = _PAGE.format(command=command, setting=setting(device), summary=said)

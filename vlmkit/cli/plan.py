@@ -20,6 +20,7 @@ from vlmkit.data.opening import Opener
 from vlmkit.engine.models import Loading, build_backend
 from vlmkit.errors import CapabilityError, SpecError
 from vlmkit.prompts import default_prompt, named_prompt
+from vlmkit.redaction import redacted
 from vlmkit.registry import Builder, Chain, Registry, Spec
 from vlmkit.registry.source import dataset_spec
 
@@ -167,8 +168,8 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
             say(f"driving {text} on {len(examples):,} of {total:,} examples")
             parts.append(planner.plan(text, strategy, _rate(planner, asked, strategy)))
         made = Plan(
-            model=asked.model,
-            data=str(spec),
+            model=redacted(asked.model),
+            data=redacted(str(spec)),
             labels=len(labels),
             examples=total,
             driven=len(examples),

@@ -10,7 +10,8 @@ import click
 
 from vlmkit.cli.main import session
 from vlmkit.cli.options import Several
-from vlmkit.cli.output import console, note, print_json, table
+from vlmkit.cli.output import console, note, print_json, show, table
+from vlmkit.redaction import redacted
 from vlmkit.registry import Builder, Chain, Spec
 from vlmkit.registry.build import READOUTS
 from vlmkit.registry.source import dataset_spec
@@ -116,10 +117,18 @@ def speed(
     if json:
         asked = {name: context.params[name] for name in ("images", "in_flight", "batch", "sample", "dtype")}
         results = [one.plainly() for one in found]
-        print_json({"setting": setting(device), "model": model, "data": str(spec), **asked, "results": results})
+        print_json(
+            {
+                "setting": setting(device),
+                "model": redacted(model),
+                "data": redacted(str(spec)),
+                **asked,
+                "results": results,
+            }
+        )
         return
     console().print(table(("", *map(_head, found)), _table(found)))
-    click.echo(f"{model}, {setting(device)}.")
+    show(f"{model}, {setting(device)}.")
     if found[0].ratios:
         click.echo(
             f"Plain sides answer a sample of {sample} questions, or labels of the loop, in each block of {in_flight} "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from attrs import define, field, frozen
 
 from vlmkit.errors import BackendError, ModelError, ServerError
+from vlmkit.redaction import HIDDEN, redacted
 from vlmkit_adapters.openai.gate import Gate, Passage
 from vlmkit_adapters.openai.patience import LONGEST_ASKED, is_overload, is_transient, wait_before
 
@@ -248,9 +249,9 @@ class Caller:
             return True
 
     def _clean(self, message: str) -> str:
-        """Return a server's words in one short line without the key, which some servers repeat."""
+        """Return a server's words in one short line without the key, which some servers repeat, and other secrets."""
         key = self._client.api_key or _NO_KEY
-        return " ".join(message.replace(key, "***").split())[:300]
+        return " ".join(redacted(message.replace(key, HIDDEN)).split())[:300]
 
 
 def _given_up(message: str, retries: int, *, alone: bool) -> RefusedError | ServerError:
