@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "parity": "vlmkit.cli.parity:parity",
         "report": "vlmkit.cli.report:report",
         "bench": "vlmkit.cli.bench:bench",
+        "runs": "vlmkit.cli.runs:runs",
+        "completion": "vlmkit.cli.completion:completion",
     }
 )
 """The core's commands, imported when they are asked for."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import Several
+from vlmkit.cli.options import CONFIG, Several
 from vlmkit.cli.output import console, note, print_json, table
 from vlmkit.registry import Builder, Chain, Spec
 from vlmkit.registry.build import READOUTS
@@ -30,6 +30,7 @@ _GROUP_SIZE = 20
 
 @click.command()
 @click.argument("model", default="tiny")
+@CONFIG
 @click.option("--data", default="glyphs:labels=1000", show_default=True, help="Pictures and labels, as for vlmkit run.")
 @click.option(
     "--labels",

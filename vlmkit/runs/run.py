@@ -51,7 +51,9 @@ class Run:
 
         Raises:
             RunDirectoryError: The directory cannot be used, or holds a run of something else.
+            UserError: The strategy finds the request wrong; there is no directory then.
         """
+        experiment.pipeline.check(experiment.dataset, experiment.labels, taxonomy=experiment.taxonomy)
         files = RunDirectory.open(path, experiment.manifest, fresh=fresh)
         if files.continued:
             experiment.say(f"continuing {path}: {len(files.done):,} {experiment.resumed}")
