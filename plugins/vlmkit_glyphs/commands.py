@@ -10,6 +10,7 @@ import attrs
 import click
 
 from vlmkit.cli.main import session
+from vlmkit.cli.options import CONFIG
 from vlmkit.errors import DataError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
@@ -66,6 +67,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @glyphs.command()
+@CONFIG
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Model directory to write."
 )

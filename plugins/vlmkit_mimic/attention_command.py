@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import LOADING, MODEL
+from vlmkit.cli.options import CONFIG, LOADING, MODEL
 from vlmkit.cli.output import console, note, print_json, table
 from vlmkit.contracts import Dataset
 from vlmkit.engine.models import Loading
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data", default="glyphs")
+@CONFIG
 @MODEL
 @click.option("--group", type=click.IntRange(min=2), metavar="N", help="Show the images of N examples together.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Most prompts.")

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vlmkit import Pipeline
+from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import FAIL_ON_ERROR, IN_FLIGHT, LOADING, MODEL, SEED, Budget, config_option
+from vlmkit.cli.options import (
+    CONFIG,
+    DISPLAY,
+    FAIL_ON_ERROR,
+    IN_FLIGHT,
+    LOADING,
+    MODEL,
+    SEED,
+    Budget,
+)
 from vlmkit.cli.output import console, note, print_json, warning
 from vlmkit.engine.models import Loading
 from vlmkit.registry import Chain, Spec
@@ -31,7 +40,7 @@ _DEFAULT_FACTORS = FACTORS[:5]
 
 @click.command("eval")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.jsonl")
-@config_option("VLMKIT_MIMIC_EVAL_*")
+@CONFIG
 @MODEL
 @click.option("--strategy", "strategies", multiple=True, help="What to ask; may be repeated.  [default: flat]")
 @click.option(
@@ -65,7 +74,7 @@ _DEFAULT_FACTORS = FACTORS[:5]
 @IN_FLIGHT
 @FAIL_ON_ERROR
 @click.option("--json", is_flag=True, help="Print the figures as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@DISPLAY
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -147,11 +156,9 @@ def _ask(
     loading: Loading,
     in_flight: int,
     fail_on_error: Budget,
-    quiet: bool,
+    display: Display,
 ) -> dict[str, Any]:
     """Put the questions to a model; return the results of the run."""
-    from vlmkit.cli.progress import RunProgress
-
     plugins = session(context).plugins
     given = {"file": str(file)} | ({} if images is None else {"images": str(images)})
     dataset = Mimic(file, images)
@@ -174,9 +181,9 @@ def _ask(
             plugins=plugins,
             limit=limit,
             allowed=fail_on_error,
-            say=(lambda message: None) if quiet else note,
+            say=display.say,
             warn=warning,
-            watch=partial(RunProgress, quiet=quiet),
+            watch=display.watch,
             resumed="answers are there already",
         )
         # The same command finds its directory again, and another one never does.

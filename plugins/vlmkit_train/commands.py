@@ -13,7 +13,7 @@ import click
 
 from vlmkit import Intervened, Mask
 from vlmkit.cli.main import session
-from vlmkit.cli.options import MODEL, SEED, TRUST_REMOTE_CODE, Decorator
+from vlmkit.cli.options import CONFIG, MODEL, SEED, TRUST_REMOTE_CODE, Decorator
 from vlmkit.cli.output import note, print_json
 from vlmkit.errors import ModelError, SpecError, UserError
 from vlmkit.registry import Builder, Registry, Spec
@@ -51,6 +51,7 @@ def train() -> None:
 
 
 @train.command()
+@CONFIG
 @click.option(
     "--data",
     required=True,

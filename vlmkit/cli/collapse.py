@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
+from vlmkit.cli.options import CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
 from vlmkit.cli.output import console, note, print_json, show, table, warning, write_text
 from vlmkit.contracts import Backend, OffersTaxonomy
 from vlmkit.engine.models import Loading
@@ -27,6 +27,7 @@ from vlmkit.runs.fingerprint import described
 
 @click.command()
 @click.argument("model", default="tiny")
+@CONFIG
 @click.option(
     "--strategies",
     multiple=True,
@@ -76,7 +77,7 @@ from vlmkit.runs.fingerprint import described
 )
 @click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the figures, too.")
 @click.option("--json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@DISPLAY
 @click.pass_context
 def collapse(
     context: click.Context,
@@ -97,7 +98,7 @@ def collapse(
     markdown: Path | None,
     csv: Path | None,
     json: bool,
-    quiet: bool,
+    display: Display,
 ) -> None:
     """Measure accuracy and cost against the number of labels.
 
@@ -111,7 +112,6 @@ def collapse(
     from vlmkit.bench.collapse.plot import plot as draw
     from vlmkit.bench.collapse.tables import csv_text, sheets
     from vlmkit.bench.plot import check_plot
-    from vlmkit.cli.progress import RunProgress
     from vlmkit.engine.models import build_backend
     from vlmkit.runs import to_json
     from vlmkit.testing.parity_page import setting
@@ -140,9 +140,9 @@ def collapse(
             plugins=plugins,
             config=plain_options(context),
             allowed=fail_on_error,
-            say=(lambda message: None) if quiet else note,
+            say=display.say,
             warn=warning,
-            watch=partial(RunProgress, quiet=quiet),
+            watch=display.watch,
         )
         failed = []
         for results in cells.execute():

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import click
 
+from vlmkit.cli.completion import run_paths
 from vlmkit.cli.output import console, note, print_json, show, table, warning
 from vlmkit.errors import UserError
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN...")
+@click.argument(
+    "runs", nargs=-1, required=True, shell_complete=run_paths, type=click.Path(path_type=Path), metavar="RUN RUN..."
+)
 @click.option(
     "--baseline", type=click.Path(path_type=Path), metavar="RUN", help="Hold all others against this run alone."
 )

@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "report": "vlmkit.cli.report:report",
         "bench": "vlmkit.cli.bench:bench",
         "cache": "vlmkit.cli.cache:cache",
+        "runs": "vlmkit.cli.runs:runs",
+        "completion": "vlmkit.cli.completion:completion",
     }
 )
 """The core's commands, imported when they are asked for."""

@@ -7,11 +7,13 @@ import tomllib
 from collections.abc import Callable, Sequence
 from functools import reduce, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from attrs import frozen
 
+from vlmkit.cli.completion import names
+from vlmkit.cli.display import Display, Kind
 from vlmkit.cli.output import warning
 from vlmkit.data.images import MAX_PIXELS, ImageLimits
 from vlmkit.data.text import TextFile
@@ -78,6 +80,29 @@ class Several(click.ParamType[Sequence[Any]]):
         return tuple(dict.fromkeys(self.one.convert(part.strip(), param, ctx) for part in str(value).split(",")))
 
 
+def _given_name(parameter: click.Parameter) -> str:
+    """Return the name of an option as it is given, or of an argument."""
+    return next((text[2:] for text in parameter.opts if text.startswith("--")), str(parameter.name)).replace("_", "-")
+
+
+def _as_given(value: Any, parameter: click.Parameter) -> str | list[str]:
+    """Return what the flag would say, so that 1.5 is no whole number in a file either.
+
+    Raises:
+        TypeError: A flag would not say that; the message says what it would.
+    """
+    repeatable = parameter.nargs == -1 or getattr(parameter, "multiple", False)
+    several = repeatable or isinstance(parameter.type, Several)
+    values = value if isinstance(value, list) and several else [value]
+    if any(isinstance(one, dict | list) for one in values):
+        raise TypeError("give a single value")
+    switch = getattr(parameter, "is_flag", False)
+    if any(isinstance(one, bool) != switch for one in values):
+        raise TypeError("give true or false" if switch else "give its value")
+    texts = [str(one) for one in values]
+    return texts if repeatable else ",".join(texts)
+
+
 def read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Make the settings of a TOML file the defaults of the command; flags and environment override them.
 
@@ -91,43 +116,33 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
         settings = tomllib.loads(file.read())
     except tomllib.TOMLDecodeError as problem:
         raise file.wrong(f"broken TOML ({problem})", hint="mend it there") from None
-    known = [
-        parameter.name
+    known = {
+        _given_name(parameter): parameter
         for parameter in context.command.params
-        if parameter.name is not None and parameter.name not in ("config", "help")
-    ]
-    repeatable = [
-        option.name for option in context.command.params if isinstance(option, click.Option) and option.multiple
-    ]
+        if parameter.name not in ("config", "help")
+    }
     defaults: dict[str, Any] = {}
     for key, value in settings.items():
-        name = key.replace("-", "_")
-        if name not in known:
-            raise UnknownNameError("key", key, (name.replace("_", "-") for name in known), where=str(path))
-        several = isinstance(value, list) and name in repeatable
-        if not several and isinstance(value, dict | list):
-            raise UserError(f"key {key} in {path} holds a {type(value).__name__}", hint="give a single value")
-        # What the flag would say, so that 1.5 is no whole number here either.
-        texts = [str(one) for one in (value if several else [value])]
-        defaults[name] = texts if name in repeatable else texts[0]
+        parameter = known.get(key.replace("_", "-"))
+        if parameter is None or parameter.name is None:
+            raise UnknownNameError("key", key, known, where=str(path))
+        try:
+            defaults[parameter.name] = _as_given(value, parameter)
+        except TypeError as problem:
+            raise UserError(f"key {key} in {path} holds a {type(value).__name__}", hint=str(problem)) from None
     context.default_map = {**(context.default_map or {}), **defaults}
 
 
-def config_option(variables: str) -> Decorator:
-    """Return the option for a file of settings.
-
-    Args:
-        variables: Environment variables that override it, for the help.
-    """
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        metavar="FILE.toml",
-        help=f"Settings by option name; flags and {variables} override them.",
-    )
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    metavar="FILE.toml",
+    help="Settings by option name; flags and environment variables (VLMKIT_*) override them.",
+)
+"""A file of settings."""
 
 
 def _in_order(*decorators: Decorator) -> Decorator:
@@ -145,9 +160,23 @@ def _gather_loading(command: Callable[..., Any]) -> Callable[..., Any]:
     return gathered
 
 
-DATA = click.argument("data", default="glyphs")
+DATA = click.argument("data", default="glyphs", shell_complete=names("dataset", path="file"))
 
-MODEL = click.option("--model", default="tiny", show_default=True, help="An adapter, a model directory, or a hub id.")
+MODEL = click.option(
+    "--model",
+    default="tiny",
+    show_default=True,
+    shell_complete=names("adapter", path="dir"),
+    help="An adapter, a model directory, or a hub id.",
+)
+
+STRATEGY = click.option(
+    "--strategy",
+    default="dci",
+    show_default=True,
+    shell_complete=names("strategy", joint="+"),
+    help="What to ask (vlmkit ls strategies).",
+)
 
 WORDS = _in_order(
     click.option(
@@ -253,6 +282,30 @@ PICTURES = _in_order(
     click.option("--remote-host", multiple=True, metavar="HOST[:PORT]", help="Fetch from this host alone; repeatable."),
     _with_opener,
 )
+
+
+def _gather_display(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command one ``display`` in place of the two options."""
+
+    @wraps(command)
+    def gathered(*arguments: Any, display: Kind | None, quiet: bool, **options: Any) -> Any:
+        if quiet and display not in (None, "none"):
+            raise click.UsageError(f"--quiet and --display {display} exclude each other; give one of them")
+        return command(*arguments, display=Display.of("none" if quiet else display), **options)
+
+    return gathered
+
+
+DISPLAY = _in_order(
+    click.option(
+        "--display",
+        type=click.Choice(get_args(Kind)),
+        help="Progress and notes: bars, lines for a log, or none.  [default: full on a terminal, else plain]",
+    ),
+    click.option("--quiet", is_flag=True, help="Short for --display none; warnings and failures still show."),
+    _gather_display,
+)
+"""How much to say; the command takes it as ``display``."""
 
 IN_FLIGHT = click.option(
     "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,17 @@ def show(message: str) -> None:
 
 def warning(message: str) -> None:
     """Warn on stderr, in one line."""
-    click.secho(f"warning: {one_line(message)}", err=True, fg="yellow")
+    click.secho(f"warning: {one_line(message)}", err=True, fg="yellow", color=_colour())
 
 
 def error(message: str) -> None:
     """Report an error on stderr, in one line."""
-    click.secho(f"error: {one_line(message)}", err=True, fg="red")
+    click.secho(f"error: {one_line(message)}", err=True, fg="red", color=_colour())
+
+
+def _colour() -> bool | None:
+    """Return whether to colour: never under ``NO_COLOR``, else where there is a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def one_line(message: str) -> str:

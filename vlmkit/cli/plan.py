@@ -12,8 +12,10 @@ import click
 from attrs import field, frozen
 
 from vlmkit.cli.answers import Answers
+from vlmkit.cli.completion import names
+from vlmkit.cli.display import Display
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, PICTURES, SEED, WORDS, config_option
+from vlmkit.cli.options import CONFIG, DATA, DISPLAY, IN_FLIGHT, LOADING, MODEL, PICTURES, SEED, WORDS
 from vlmkit.cli.output import console, note, print_json
 from vlmkit.contracts import Dataset
 from vlmkit.data.opening import Opener
@@ -62,11 +64,11 @@ class Asked:
         image_root: ``--image-root``.
         opener: Opens the pictures.
         loading: How the model would be loaded.
+        display: Told how it goes.
         sample: Most examples that strategies are driven on.
         tokens_per_second: A known rate.
         measure: Whether to load the model and time it.
         group_sizes: First and last group size to compare.
-        quiet: Whether to say nothing of how it goes.
     """
 
     data: str
@@ -79,20 +81,25 @@ class Asked:
     seed: int
     in_flight: int
     loading: Loading
+    display: Display
     image_root: Path | None = None
     opener: Opener = field(factory=Opener)
     sample: int = 32
     tokens_per_second: float | None = None
     measure: bool = False
     group_sizes: tuple[int, int] | None = None
-    quiet: bool = False
 
 
 @click.command()
 @DATA
-@config_option("VLMKIT_PLAN_*")
+@CONFIG
 @MODEL
-@click.option("--strategy", multiple=True, help="What to ask; may be given repeatedly.  [default: dci]")
+@click.option(
+    "--strategy",
+    multiple=True,
+    shell_complete=names("strategy", joint="+"),
+    help="What to ask; may be given repeatedly.  [default: dci]",
+)
 @WORDS
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Plan for the first N examples only.")
 @SEED
@@ -106,7 +113,7 @@ class Asked:
 @click.option("--measure", is_flag=True, help="Load the model and time it on a few examples.")
 @click.option("--group-sizes", type=Interval(), help="Compare group sizes from LOW to HIGH, each 1.25 times the last.")
 @click.option("--json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="No notes on how it goes.")
+@DISPLAY
 @click.pass_context
 def plan(
     context: click.Context,
@@ -136,7 +143,7 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
     from vlmkit.cli.plan_report import plan_json, plan_tables
     from vlmkit.planning import Plan, Planner
 
-    say = (lambda message: None) if asked.quiet else note
+    say = asked.display.say
     registry = session(context).plugins.registry
     builder = Builder(registry)
     spec = dataset_spec(asked.data, registry)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlmkit.cli.completion import run_paths
 from vlmkit.cli.main import session
 from vlmkit.cli.output import note, warning
 from vlmkit.errors import UserError
@@ -33,7 +34,9 @@ class MostType(click.ParamType[int]):
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument(
+    "runs", nargs=-1, required=True, shell_complete=run_paths, type=click.Path(path_type=Path), metavar="RUN..."
+)
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: report.FORMAT]; - is stdout."
 )

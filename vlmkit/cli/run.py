@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
 
 from vlmkit.cli.answers import Answers
 from vlmkit.cli.cache_file import CACHE
+from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import (
+    CONFIG,
     DATA,
+    DISPLAY,
     ENGINE,
     FAIL_ON_ERROR,
     IN_FLIGHT,
@@ -20,11 +22,11 @@ from vlmkit.cli.options import (
     MODEL,
     PICTURES,
     SEED,
+    STRATEGY,
     WORDS,
     Budget,
-    config_option,
 )
-from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.cli.output import console, print_json, warning
 from vlmkit.contracts import Reports
 from vlmkit.data.opening import Opener
 from vlmkit.engine import PlacesModels
@@ -39,9 +41,9 @@ from vlmkit.types import Taxonomy
 
 @click.command()
 @DATA
-@config_option("VLMKIT_RUN_*")
+@CONFIG
 @MODEL
-@click.option("--strategy", default="dci", show_default=True, help="What to ask (vlmkit ls strategies).")
+@STRATEGY
 @WORDS
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; an earlier run goes on.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Solve the first N examples only.")
@@ -65,7 +67,7 @@ from vlmkit.types import Taxonomy
 @click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
 @click.option("--dry-run", is_flag=True, help="Say what the run would ask and cost (vlmkit plan), and end.")
 @click.option("--json", is_flag=True, help="Print the results as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@DISPLAY
 @click.pass_context
 def run(
     context: click.Context,
@@ -96,7 +98,7 @@ def run(
     fresh: bool,
     dry_run: bool,
     json: bool,
-    quiet: bool,
+    display: Display,
 ) -> None:
     """Run a strategy on a model over DATA and write a run directory.
 
@@ -122,15 +124,13 @@ def run(
             loading=loading,
             image_root=image_root,
             opener=opener,
-            quiet=quiet,
+            display=display,
         )
         show_plan(context, asked, json=json)
         return
     # rich, only now: --help stays quick.
-    from vlmkit.cli.progress import RunProgress
     from vlmkit.cli.run_report import PREDICTIONS_SHOWN, predictions_table, results_table
 
-    say = (lambda message: None) if quiet else note
     plugins = session(context).plugins
     spec = dataset_spec(data, plugins.registry)
     builder = Builder(plugins.registry)
@@ -149,7 +149,7 @@ def run(
     answers = Answers.of(dataset, labels, taxonomy, builder)
     space = answers.labels
     if answers.given is not None:
-        say(_shape(answers.given))
+        display.say(_shape(answers.given))
     with Pipeline(
         model,
         strategy,
@@ -180,9 +180,9 @@ def run(
             limit=limit,
             allowed=fail_on_error,
             abstain_below=abstain_below,
-            say=say,
+            say=display.say,
             warn=warning,
-            watch=partial(RunProgress, quiet=quiet),
+            watch=display.watch,
             resumed="examples are done (--fresh starts a new run)",
             engine=solver,
         )
@@ -195,7 +195,7 @@ def run(
                 warning("--abstain-below keeps every prediction: the scores of this run give no confidence")
             if isinstance(pipeline.uncached, Reports):
                 for line in pipeline.uncached.report():
-                    say(line)
+                    display.say(line)
             if json:
                 print_json(results)
             else:
@@ -203,7 +203,7 @@ def run(
                 if not survey.judged:
                     screen.print(predictions_table(working.files.records(), abstain_below))
                     if results["n"]["done"] + results["n"]["failed"] > PREDICTIONS_SHOWN:
-                        say(f"the first {PREDICTIONS_SHOWN}; all are in {output / 'predictions.jsonl'}")
+                        display.say(f"the first {PREDICTIONS_SHOWN}; all are in {output / 'predictions.jsonl'}")
                 screen.print(results_table(results, judged=survey.judged))
     end_run(context, results, fail_on_error)
 

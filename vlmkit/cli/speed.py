@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import Several
+from vlmkit.cli.options import CONFIG, Several
 from vlmkit.cli.output import console, note, print_json, show, table
 from vlmkit.redaction import redacted
 from vlmkit.registry import Builder, Chain, Spec
@@ -31,6 +31,7 @@ _GROUP_SIZE = 20
 
 @click.command()
 @click.argument("model", default="tiny")
+@CONFIG
 @click.option("--data", default="glyphs:labels=1000", show_default=True, help="Pictures and labels, as for vlmkit run.")
 @click.option(
     "--labels",

@@ -68,8 +68,7 @@ class Engine:
                 done are yielded before.
         """
         check_capabilities(self.strategy, self.backend)
-        prompt = prompt or default_prompt()
-        opened = partial(self._open, labels=labels, seed=seed, prompt=prompt, taxonomy=taxonomy)
+        opened = partial(self._open, labels=labels, seed=seed, prompt=prompt or default_prompt(), taxonomy=taxonomy)
         window: deque[Job] = deque()
         exhausted = False
         with way_of_asking(self.backend) as way, Feed(examples, opened, ahead=self.in_flight) as feed:
@@ -93,6 +92,17 @@ class Engine:
                     # Nothing can be answered any more; what is done, behind examples that are not, is worth keeping.
                     yield from (job.solved for job in window if job.done)
                     raise
+
+    def begin(self, example: Example, labels: LabelSpace, *, taxonomy: Taxonomy | None = None) -> None:
+        """Run the strategy up to its first queries and ask nothing; what is wrong with the example alone is no matter.
+
+        Raises:
+            UserError: The strategy finds the request as a whole wrong.
+        """
+        opened = partial(self._open, labels=labels, seed=0, prompt=default_prompt(), taxonomy=taxonomy)
+        with Feed([example], opened, ahead=1) as feed:
+            for fed in feed:
+                self._start(*fed)
 
     def _has_room(self, window: Collection[Job]) -> bool:
         return len(window) < _BEGUN * self.in_flight and sum(not job.done for job in window) < self.in_flight

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack, cast
@@ -154,6 +155,16 @@ class Pipeline:
         if isinstance(self.strategy, Calibrates) and self._calibrated_for != space:
             self.calibrate(space)
         return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy, stop=stop)
+
+    def check(self, examples: Iterable[Example], labels: LabelSpace, *, taxonomy: Taxonomy | None = None) -> None:
+        """Begin with the first example and ask nothing, so that a wrong request shows early; no weights load.
+
+        Raises:
+            UserError: The request as a whole is wrong: the strategy lacks the taxonomy that it descends.
+        """
+        if not isinstance(self.strategy, Calibrates):
+            for example in islice(examples, 1):
+                self._engine.begin(example, labels, taxonomy=taxonomy)
 
     def calibrate(self, labels: LabelSpace, report: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
         """Let a strategy that chooses by measuring choose; ``solve`` does so by itself.

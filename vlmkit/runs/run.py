@@ -54,9 +54,11 @@ class Run:
 
         Raises:
             RunDirectoryError: The directory cannot be used, holds a run of something else, or holds none to go on with.
+            UserError: The strategy finds the request wrong; there is no directory then.
         """
         if failed_only and read_manifest(path) is None:
             raise RunDirectoryError(f"{path} holds no run whose failed examples could be tried again")
+        experiment.pipeline.check(experiment.dataset, experiment.labels, taxonomy=experiment.taxonomy)
         asked = frozenset(experiment.survey.ids)
         files = RunDirectory.open(path, experiment.manifest, fresh=fresh, asked=asked)
         if files.continued:
