@@ -3,16 +3,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-slow gpu wheel clean
+.PHONY: demo test check test-slow test-browser test-docs docs gpu wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
 
 test: $(VENV)/.installed check
-	$(BIN)/python -m pytest -n 2 -m "not slow and not cuda"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not cuda and not browser and not docs"
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(VENV)/.installed
+	command -v chromium && command -v chromedriver  # Debian: apt install chromium chromium-driver
+	$(BIN)/python -m pytest -m browser -rP tests/report
+
+test-docs: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m docs
+
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py
@@ -32,4 +42,4 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -132,6 +132,15 @@ def test_a_lora_is_measured_by_hca(run):
     assert por[1] > por[0]  # thirty steps teach the words, if not the paths
 
 
+@pytest.mark.slow
+def test_a_lora_on_several_images_is_measured_with_and_without_the_mask(run):
+    sizes = ("--questions", "24", "--pictures", "300", "--steps", "25")
+    table = [line.split("|") for line in run("lora_mimic.py", *sizes).splitlines()]
+    assert [line[1].strip() for line in table[2:6]] == ["constant guess", "before", "LoRA", "LoRA + mask"]
+    means = [float(line[6].partition("%")[0]) for line in table[3:6]]
+    assert min(means[1:]) > means[0]  # 25 steps teach the words, if not the tasks
+
+
 def test_question_bank(run):
     figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
     assert figures["questions"] == 600

@@ -19,8 +19,14 @@ def registered(kind: str) -> list:
     return list(BUILDER.registry.entries(kind))
 
 
-SINGLE = [entry.name for entry in registered("strategy") if not entry.wraps]
-WRAPPED = [f"{entry.name}+{inner}" for entry in registered("strategy") if entry.wraps for inner in SINGLE]
+def by_itself(entry) -> bool:
+    """Return whether it can be built without options; what cannot is held to its contract in a file of its own."""
+    return all(option.default is not option.empty for option in BUILDER.options(entry).values())
+
+
+STRATEGIES = [entry for entry in registered("strategy") if by_itself(entry)]
+SINGLE = [entry.name for entry in STRATEGIES if not entry.wraps]
+WRAPPED = [f"{entry.name}+{inner}" for entry in STRATEGIES if entry.wraps for inner in SINGLE]
 VARIED = [
     "dci:policy=paper,group_size=3",
     "dci:policy=june-2026,group_size=3",

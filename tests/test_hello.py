@@ -51,7 +51,7 @@ def run(site: Path, *arguments: str) -> str:
 
 def test_tutorial_test_passes(site, monkeypatch):
     monkeypatch.syspath_prepend(site)
-    (code,) = blocks("python test")
+    (code,) = blocks('python title="A test"')
     exec(code, {})
 
 

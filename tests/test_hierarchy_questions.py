@@ -166,43 +166,15 @@ def test_another_seed_is_another_bank_and_a_limit_its_beginning(vlmkit_here, tmp
 @pytest.fixture(scope="module", params=["clip", "siglip"])
 def embedder(request, tmp_path_factory):
     """A small random two-tower checkpoint, as ``save_pretrained`` writes it."""
-    import torch
-    from transformers import (
-        CLIPConfig,
-        CLIPImageProcessor,
-        CLIPModel,
-        CLIPProcessor,
-        SiglipConfig,
-        SiglipImageProcessor,
-        SiglipModel,
-        SiglipProcessor,
-    )
+    from vlmkit.testing.models.two_towers import two_towers
 
-    from vlmkit.testing.models.parts import tokenizer
-
-    torch.manual_seed(0)
-    words = tokenizer()
-    tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
-    ids = {name: getattr(words, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    text = {**tower, **ids, "vocab_size": len(words), "max_position_embeddings": 24, "projection_size": 32}
-    vision = {**tower, "image_size": 32, "patch_size": 8}
-    size = {"height": 32, "width": 32}
-    if request.param == "clip":
-        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
-        processor = CLIPProcessor(CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size), words)
-    else:
-        model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
-        processor = SiglipProcessor(SiglipImageProcessor(size=size), words)
-    directory = tmp_path_factory.mktemp(request.param)
-    model.save_pretrained(directory)
-    processor.save_pretrained(directory)
-    return directory
+    return two_towers(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.mark.parametrize("kind", ["text-similar", "image-similar"])
 def test_an_embedder_and_its_own_similarities_as_a_file_make_the_same_questions(vlmkit_here, tmp_path, embedder, kind):
     from vlmkit.data.images import open_image
-    from vlmkit_hierarchy.embedder import Embedder
+    from vlmkit.local.embedder import Embedder
 
     data = Glyphs(labels=12, images=5)
     made = vlmkit_here(

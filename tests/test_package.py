@@ -21,7 +21,7 @@ SOURCES = [
     for folder in ("vlmkit", "adapters", "strategies", "plugins", "benchmarks", "tests")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
-HEAVY = ("torch", "transformers", "numpy")
+HEAVY = ("torch", "transformers", "datasets", "pyarrow")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ HEAVY = ("torch", "transformers", "numpy")
     ],
 )
 def test_light_imports_stay_light(code):
-    check = f"{code}\nimport sys\nprint([name for name in {HEAVY[:2]} if name in sys.modules])"
+    check = f"{code}\nimport sys\nprint([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -85,10 +85,11 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_wheel_holds_the_packages_and_nothing_else(wheel):
     names = wheel.namelist()
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    plugins = {"vlmkit_datasets", "vlmkit_glyphs", "vlmkit_hierarchy", "vlmkit_mimic", "vlmkit_train"}
-    assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *plugins}
+    plugins = {"datasets", "engines", "glyphs", "hf", "hierarchy", "mimic", "ray", "shortlist", "train"}
+    assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *(f"vlmkit_{name}" for name in plugins)}
     checkpoint = "vlmkit_adapters/tiny/checkpoint/"
-    for wanted in ("vlmkit/prompts/choose.jinja", "vlmkit/py.typed", f"{checkpoint}model.safetensors"):
+    page = [f"vlmkit/report/assets/{name}" for name in ("page.html.jinja", "report.css", "main.js")]
+    for wanted in (*page, "vlmkit/prompts/choose.jinja", "vlmkit/py.typed", f"{checkpoint}model.safetensors"):
         assert wanted in names
     assert any(name.startswith(checkpoint) and name.endswith(".jinja") for name in names)
 

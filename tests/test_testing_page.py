@@ -6,9 +6,12 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[1] / "docs" / "testing.md"
 
 
+@pytest.mark.docs
 def test_examples_pass(tmp_path):
     passed = []
     for code in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):

@@ -132,6 +132,8 @@ BROKEN = {
     ),
     "gpt's image": ({"image": "0.png", "conversations": said("a", "<image>")}, "line 2: turn 2 shows an image"),
     "no image": (asked("A", image="gone.png"), "line 2: there is no image .*gone.png"),
+    "no path": (asked("A", image=3), "line 2: image is neither a path nor a list of paths"),
+    "no paths": ({**asked("A"), "images": ["0.png", 3]}, "line 2: images is neither a path nor a list of paths"),
     "both": ({**asked("A", image="0.png"), "images": []}, "line 2: it has both image and images"),
 }
 

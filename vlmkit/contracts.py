@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from vlmkit.prompts import Prompt
 from vlmkit.types import (
     Answer,
     Ballot,
@@ -128,6 +129,57 @@ class ServesModels(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """What a backend has that keeps what it made of images, so that later questions about them cost less."""
+
+    def forget(self) -> None:
+        """Drop what was kept of images; answers stay the same."""
+        ...
+
+
+@runtime_checkable
+class Calibrates(Protocol):
+    """What a strategy has that measures the model on examples of its own, once, and then asks as another strategy."""
+
+    def calibrate(
+        self, backend: Backend, labels: LabelSpace, *, seed: int, prompt: Prompt, in_flight: int
+    ) -> Mapping[str, Any]:
+        """Measure the model and choose.
+
+        Args:
+            backend: The model.
+            labels: What may be answered in the run to come.
+            seed: The run's seed.
+            prompt: The words of the questions.
+            in_flight: Most examples worked on at once.
+
+        Returns:
+            A report, JSON-ready; under ``chosen`` the strategy's spec, under ``reason`` why, in one sentence.
+
+        Raises:
+            UserError: Nothing can be measured.
+        """
+        ...
+
+    def settled(self, report: Mapping[str, Any]) -> Strategy:
+        """Return the strategy that a report chose, be it of now or of an earlier go.
+
+        Raises:
+            SpecError: The report is none of this strategy.
+        """
+        ...
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """What a backend has that knows at the end what was done where, as one that asks several servers."""
+
+    def report(self) -> Sequence[str]:
+        """Return it for people to read, one line a place; nothing where there is nothing to say."""
+        ...
+
+
 class Aggregator(Protocol):
     """Turns ballots into a ranking; the ranking's labels are those that survive."""
 
@@ -148,6 +200,15 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Example]: ...
+
+
+@runtime_checkable
+class Skims(Protocol):
+    """What a data set has that can tell its examples without fetching their pictures, and so at less cost."""
+
+    def skim(self) -> Iterator[Example]:
+        """Iterate over the examples in order, with what they have of pictures left out."""
+        ...
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class VlmkitError(Exception):
@@ -41,6 +42,10 @@ class VlmkitError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception pickles as a call with its message, and most classes here are made from something else.
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class UserError(VlmkitError):

@@ -8,7 +8,9 @@ from vlmkit import Capability, Registry, hookimpl
 
 _TOKEN_TREE: Mapping[str, Any] = MappingProxyType({"capabilities": Capability, "branching": "token-tree"})
 
-_PLAIN = frozenset({Capability.LIKELIHOOD, Capability.LETTER, Capability.GENERATE, Capability.MULTI_IMAGE})
+_TEXT = frozenset({Capability.GENERATE, Capability.SAMPLE, Capability.MULTI_IMAGE})
+
+_PLAIN = frozenset({Capability.LIKELIHOOD, Capability.LETTER, *_TEXT})
 """All that needs no change inside a model."""
 
 
@@ -65,7 +67,7 @@ def vlmkit_register(registry: Registry) -> None:
         "openai",
         "vlmkit_adapters.openai:ServerBackend",
         summary="Any OpenAI-compatible server: vLLM, SGLang, transformers serve, hosted APIs",
-        capabilities=("letter", "generate", "multi-image"),
+        capabilities=frozenset({Capability.LETTER, *_TEXT}),
         branching="server",
         extra="openai",
     )

@@ -20,6 +20,7 @@ from attrs.validators import and_, ge, le
 from vlmkit import Answer, Ballot, Capability, Choose, Encode, Generate, Image, Query, Reply, Text, Usage
 from vlmkit.errors import BackendError, DataError
 from vlmkit.parsers import ballot_from_reply
+from vlmkit.types.capability import INTERVENTIONS
 
 GARBAGE = "I am not sure what this picture shows."
 """The invalid reply."""
@@ -46,7 +47,7 @@ class ScriptedBackend:
 
     With n options, the right one has the probability ``accuracy * (1 - dilution) ** (n - 1)``; the others share the
     rest evenly. ``Choose`` is answered alike for all three readouts; ``Generate`` with the truth at the rate
-    ``accuracy``, else with ``GARBAGE``.
+    ``accuracy``, else with ``GARBAGE``, and at a temperature another seed is another roll of the dice.
 
     Args:
         accuracy: Probability of the right option if there were no other.
@@ -73,7 +74,7 @@ class ScriptedBackend:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Everything that needs no real model."""
-        return frozenset({Capability.LIKELIHOOD, Capability.LETTER, Capability.GENERATE, Capability.MULTI_IMAGE})
+        return frozenset(Capability) - INTERVENTIONS - {Capability.FEATURES}
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -152,7 +153,7 @@ class ScriptedBackend:
         )
 
     def _generate(self, query: Generate) -> Text:
-        rng = self._rng(query.images, query.text)
+        rng = self._rng(query.images, query.text, *([str(query.seed)] if query.temperature else []))
         right = self._known(query.images) if rng.random() < self.accuracy else None
         return Text(right or GARBAGE, prompt=query.text, usage=Usage(queries=1))
 

@@ -15,6 +15,7 @@ from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, Budget, BudgetType
 from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.engine.models import Loading
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
@@ -133,11 +134,7 @@ def _ask(
     prompt: str | None,
     output: Path | None,
     limit: int | None,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
     max_failures: Budget,
     fresh: bool,
@@ -179,14 +176,10 @@ def _ask(
         model,
         strategy,
         prompt=prompt or (text_prompt() if mode == "text" else None),
-        device=device,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        revision=revision,
-        lora=lora,
         in_flight=in_flight,
         keep_exchanges=True,
         plugins=plugins,
+        **loading,
     ) as pipeline:
         experiment = Experiment(
             pipeline=pipeline,

@@ -52,7 +52,7 @@ def by_embedder(
         ModelError: The embedder cannot be loaded.
         DataError: The template has no place for the name.
     """
-    from vlmkit_hierarchy.embedder import Embedder
+    from vlmkit.local.embedder import Embedder
 
     if "{}" not in template:
         raise DataError(f"template {template!r} has no place for the name", hint="write {} there")

@@ -27,7 +27,7 @@ class Settings:
 
     Args:
         sweeps: The values of each control.
-        items: Items of each cell.
+        items: Items of each cell; in training data, of all cells together.
         seed: Seed of every random choice.
         min_area: Smallest share of a picture that a box may cover, from 0 to 1.
         pool: Classes that may be asked about: their names, a number of them to draw, or all where it is empty.

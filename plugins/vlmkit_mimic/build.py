@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -14,7 +14,7 @@ from vlmkit import __version__
 from vlmkit.errors import DataError, UnknownNameError
 from vlmkit.runs.convert import dumps
 from vlmkit.runs.files import write_atomically
-from vlmkit_mimic.benchmark import FORMAT, CellPlan, Header, Item, Settings, factors, to_json
+from vlmkit_mimic.benchmark import FORMAT, Benchmark, CellPlan, Header, Item, Settings, factors, to_json
 from vlmkit_mimic.cells import Cell
 from vlmkit_mimic.collection import Collection
 from vlmkit_mimic.sources import build_source
@@ -39,19 +39,24 @@ class Maker:
     images: str | None
 
     @classmethod
-    def of(cls, source: str, settings: Settings, *, output: Path) -> Maker:
+    def of(cls, source: str, settings: Settings, *, output: Path, apart_from: Iterable[Benchmark] = ()) -> Maker:
         """Read a source.
 
         Args:
             source: Spec of the source.
             settings: What to make.
             output: The file to write; the folder of the pictures is named relative to it.
+            apart_from: Benchmarks whose pictures are left out.
 
         Raises:
-            UserError: The source cannot be read or has no usable picture.
+            UserError: The source cannot be read or has no usable picture, or none apart from those of a benchmark.
         """
         built = build_source(source)
         collection = Collection.of(built.annotations(), min_area=settings.min_area)
+        for benchmark in apart_from:
+            theirs = _identities(benchmark)
+            taken = [one.name for one in collection.pictures if built.identity(one.name) in theirs]
+            collection = collection.without(taken, benchmark.path.name)
         folder = None if built.images is None else Path(os.path.relpath(built.images, output.parent)).as_posix()
         return cls(settings, collection, source, folder)
 
@@ -65,33 +70,42 @@ class Maker:
             DataError: There is no cell that an item could be made for.
             UserError: The settings do not fit the source, or the file cannot be written.
         """
+        found = self.drawers(self.settings.sweeps.cells())
+        header = self.header(dict.fromkeys(found, self.settings.items), found)
+
+        def lines() -> Iterator[bytes]:
+            yield dumps(to_json(header)) + b"\n"
+            for cell, drawer in found.items():
+                if isinstance(drawer, Drawer):
+                    for index in range(self.settings.items):
+                        yield dumps(to_json(self.item(drawer, index, self._rng(cell, index), header.digest))) + b"\n"
+
+        write_atomically(output, lines())
+        return header
+
+    def drawers(self, cells: Iterable[Cell]) -> Mapping[Cell, Drawer | Infeasible]:
+        """Return for each cell what draws its items, or why none can be drawn.
+
+        Raises:
+            DataError: None can be drawn for any of them.
+            UserError: The settings do not fit the source.
+        """
         pool = self.pool()
-        drawers: list[Drawer] = []
-        plans = []
-        for cell in self.settings.sweeps.cells():
+        found: dict[Cell, Drawer | Infeasible] = {}
+        for cell in cells:
             drawer = Drawer(cell, self.collection, pool)
             try:
                 if cell.conflict:
                     raise Infeasible(cell.conflict)
                 drawer.draw(self._rng(cell, 0))
             except Infeasible as reason:
-                plans.append(CellPlan(cell.key, 0, str(reason)))
+                found[cell] = reason
             else:
-                plans.append(CellPlan(cell.key, self.settings.items))
-                drawers.append(drawer)
-        if not drawers:
-            first = f"; the first: {plans[0].key}: {plans[0].infeasible}" if plans else ""
-            raise DataError(f"none of {len(plans)} cells can be made{first}", hint="change the controls")
-        header = self._header(tuple(plans))
-
-        def lines() -> Iterator[bytes]:
-            yield dumps(to_json(header)) + b"\n"
-            for drawer in drawers:
-                for index in range(self.settings.items):
-                    yield dumps(to_json(self._item(drawer, index, header.digest))) + b"\n"
-
-        write_atomically(output, lines())
-        return header
+                found[cell] = drawer
+        if not any(isinstance(one, Drawer) for one in found.values()):
+            first = next((f"; the first: {cell.key}: {reason}" for cell, reason in found.items()), "")
+            raise DataError(f"none of {len(found)} cells can be made{first}", hint="change the controls")
+        return found
 
     def pool(self) -> Sequence[str]:
         """Return the classes that may be asked about.
@@ -113,9 +127,16 @@ class Maker:
     def _rng(self, cell: Cell, index: int) -> Random:
         return Random(f"{self.settings.seed}/{cell.key}/{index}")
 
-    def _item(self, drawer: Drawer, index: int, digest: str) -> Item:
-        cell, rng = drawer.cell, self._rng(drawer.cell, index)
-        drawn = drawer.draw(rng)
+    def item(self, drawer: Drawer, index: int, rng: Random, digest: str) -> Item:
+        """Draw one item.
+
+        Args:
+            drawer: What draws the items of its cell.
+            index: Its number.
+            rng: Where chance comes from.
+            digest: What its id ends with.
+        """
+        cell, drawn = drawer.cell, drawer.draw(rng)
         shown = [*drawn.showing, *drawn.distractors]
         if self.settings.shuffle:
             rng.shuffle(shown)
@@ -132,7 +153,8 @@ class Maker:
             group=drawn.group or None,
         )
 
-    def _header(self, plans: tuple[CellPlan, ...]) -> Header:
+    def header(self, items: Mapping[Cell, int], found: Mapping[Cell, Drawer | Infeasible]) -> Header:
+        """Return the header of a file with so many items of each cell that can be made."""
         made = Header(
             mimic=FORMAT,
             version=__version__,
@@ -143,9 +165,18 @@ class Maker:
             classes=self.collection.classes,
             pictures=len(self.collection.pictures),
             dropped=self.collection.dropped,
-            cells=plans,
+            cells=tuple(
+                CellPlan(cell.key, 0, str(one)) if isinstance(one, Infeasible) else CellPlan(cell.key, items[cell])
+                for cell, one in found.items()
+            ),
         )
         return evolve(made, digest=_digest(self.collection.digest, made))
+
+
+def _identities(benchmark: Benchmark) -> frozenset[str]:
+    """Return what tells the pictures of a benchmark from all others."""
+    source = build_source(benchmark.header.source)
+    return frozenset(source.identity(name) for item in benchmark.items for name in item.images)
 
 
 def _digest(pictures: str, header: Header) -> str:

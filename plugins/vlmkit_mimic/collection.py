@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from vlmkit.errors import DataError
@@ -109,6 +109,26 @@ class Collection:
             )
         pictures.sort(key=lambda picture: picture.name)
         return cls(annotations.classes, annotations.groups, tuple(pictures), dict(sorted(dropped.items())))
+
+    def without(self, names: Iterable[str], taken_by: str) -> Collection:
+        """Leave out pictures that a benchmark shows.
+
+        Args:
+            names: Their names.
+            taken_by: What messages call the benchmark.
+
+        Raises:
+            DataError: No picture is left.
+        """
+        taken = frozenset(names)
+        left = tuple(picture for picture in self.pictures if picture.name not in taken)
+        if not left:
+            raise DataError(
+                f"no picture is left: {taken_by} shows all {len(taken):,}", hint="give a source with other pictures"
+            )
+        reason = f"a place in {taken_by}"
+        number = self.dropped.get(reason, 0) + len(self.pictures) - len(left)
+        return evolve(self, pictures=left, dropped={**self.dropped, reason: number})
 
     @cached_property
     def digest(self) -> str:

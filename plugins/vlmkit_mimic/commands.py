@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "build": "vlmkit_mimic.build_command:build",
         "eval": "vlmkit_mimic.eval_command:evaluate",
+        "train-data": "vlmkit_mimic.train_data_command:train_data",
         "attention": "vlmkit_mimic.attention_command:attention",
         "flops": "vlmkit_mimic.flops_command:flops",
     }

@@ -15,6 +15,7 @@ from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, SEED, Budget, BudgetType, config_option
 from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.engine.models import Loading
 from vlmkit.registry import Chain, Spec
 from vlmkit.runs import Experiment, Run, Survey
 from vlmkit.runs.convert import dumps, to_json
@@ -142,11 +143,7 @@ def _ask(
     output: Path | None,
     limit: int | None,
     seed: int,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
     max_failures: Budget,
     quiet: bool,
@@ -162,13 +159,9 @@ def _ask(
         model,
         strategy,
         seed=seed,
-        device=device,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        lora=lora,
-        revision=revision,
         in_flight=in_flight,
         plugins=plugins,
+        **loading,
     ) as pipeline:
         experiment = Experiment(
             pipeline=pipeline,

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmkit import hookimpl
+from vlmkit import Registry, hookimpl
 
 if TYPE_CHECKING:
     import click
+
+
+@hookimpl
+def vlmkit_register(registry: Registry) -> None:
+    """Register the data set that reads what models are fine-tuned on."""
+    registry.dataset(
+        "conversations",
+        "vlmkit_train.dataset:ConversationQuestions",
+        summary="Questions about images, from LLaVA-style conversations with their replies",
+        source="arXiv 2304.08485",
+    )
 
 
 @hookimpl

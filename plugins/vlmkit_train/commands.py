@@ -52,7 +52,11 @@ def train() -> None:
 
 @train.command()
 @click.option(
-    "--data", required=True, type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Conversations to learn."
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Conversations to learn, JSONL or JSON.",
 )
 @click.option(
     "--images",

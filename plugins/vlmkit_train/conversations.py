@@ -1,7 +1,7 @@
-"""Conversations about images in a JSONL file, in the form that LLaVA brought up; read one at a time.
+"""Conversations about images in a JSONL file, or a JSON list, in the form that LLaVA brought up; read one at a time.
 
-A line: ``conversations``, turns ``{"from": "human" or "gpt", "value": text}``, alternating, perhaps after one from
-``system``; ``image``, a path, or ``images``, several; ``id``. Each ``<image>`` in the first human turn stands for the
+One of them: ``conversations``, turns ``{"from": "human" or "gpt", "value": text}``, alternating, perhaps after one from
+``system``; ``image`` or ``images``, a path or several; ``id``. Each ``<image>`` in the first human turn stands for the
 next image.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,7 +44,7 @@ class Conversation:
     """One conversation.
 
     Args:
-        id: Its id, or else its line.
+        id: Its id, or else its place in the file.
         images: Paths of its images, in order.
         turns: The turns; the last one is the assistant's.
     """
@@ -55,7 +56,7 @@ class Conversation:
 
 @frozen(eq=False)
 class Conversations:
-    """A file of conversations, every line of it checked; only places of lines are held.
+    """A file of conversations, every one of them checked; only their places are held.
 
     Args:
         path: The file.
@@ -68,7 +69,7 @@ class Conversations:
     root: Path
     digest: str
     images: array[int]
-    _offsets: array[int]
+    _spans: array[int]
     _numbers: array[int]
 
     @classmethod
@@ -83,42 +84,92 @@ class Conversations:
             DataError: It cannot be read, a line is wrong, or an image is missing; the message names the line.
         """
         root = path.parent if root is None else root
-        images, offsets, numbers = array("I"), array("Q"), array("Q")
-        sha, offset = hashlib.sha256(), 0
+        images, spans, numbers = array("I"), array("Q"), array("Q")
+        sha = hashlib.sha256()
         try:
-            with path.open("rb") as file:
-                for number, raw in enumerate(file, start=1):
-                    if raw.strip():
-                        found = _conversation(path, root, number, raw)
-                        for image in found.images:
-                            if not image.is_file():
-                                raise _wrong(path, number, f"there is no image {image}", "mend the path, or --images")
-                        images.append(len(found.images))
-                        offsets.append(offset)
-                        numbers.append(number)
-                    sha.update(raw)
-                    offset += len(raw)
+            for number, offset, raw in _entries(path, sha.update):
+                found = _conversation(path, root, number, raw)
+                for image in found.images:
+                    if not image.is_file():
+                        raise _wrong(path, number, f"there is no image {image}", "mend the path, or --images")
+                images.append(len(found.images))
+                spans.extend((offset, len(raw)))
+                numbers.append(number)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"conversation file {path} cannot be read ({reason})", hint="check the path") from None
-        if not offsets:
+        if not numbers:
             raise DataError(f"conversation file {path} holds no conversations", hint="see docs/training.md")
-        return cls(path, root, sha.hexdigest(), images, offsets, numbers)
+        return cls(path, root, sha.hexdigest(), images, spans, numbers)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._numbers)
 
     def __getitem__(self, index: int) -> Conversation:
+        offset, length = self._spans[2 * index : 2 * index + 2]
         with self.path.open("rb") as file:
-            file.seek(self._offsets[index])
-            return _conversation(self.path, self.root, self._numbers[index], file.readline())
+            file.seek(offset)
+            return _conversation(self.path, self.root, self._numbers[index], file.read(length))
 
     def __iter__(self) -> Iterator[Conversation]:
         return (self[index] for index in range(len(self)))
 
+    def place(self, index: int) -> str:
+        """Return where a conversation stands in the file, such as ``line 7``."""
+        return _place(self.path, self._numbers[index])
+
+
+def _entries(path: Path, seen: Callable[[bytes], None]) -> Iterator[tuple[int, int, bytes]]:
+    """Yield line, or place in the list, with the offset in bytes and the JSON of each conversation.
+
+    Args:
+        path: The file.
+        seen: Receives all bytes of it.
+    """
+    if path.suffix.lower() == ".json":
+        content = path.read_bytes()
+        seen(content)
+        yield from _elements(path, content)
+        return
+    offset = 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            seen(raw)
+            if raw.strip():
+                yield number, offset, raw
+            offset += len(raw)
+
+
+_COMMA = re.compile(r"\s*,?\s*")
+
+
+def _elements(path: Path, content: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the elements of a JSON list with their places, from 1, and offsets in bytes."""
+    file = TextFile(path, "conversation file", DataError)
+    text = file.read()
+    opening = re.match(r"\s*\[\s*", text)
+    if opening is None:
+        raise file.wrong("it is no list of conversations", hint="name it FILE.jsonl if it has one a line")
+    file.json(text)  # says where it is wrong; from here on it is right
+    decoder, start, number = json.JSONDecoder(), opening.end(), 0
+    offset = len(content) - len(text.encode()) + start
+    while text[start] != "]":
+        number += 1
+        _, end = decoder.raw_decode(text, start)
+        raw = text[start:end].encode()
+        yield number, offset, raw
+        between = _COMMA.match(text, end)
+        assert between is not None
+        start = between.end()
+        offset += len(raw) + start - end
+
+
+def _place(path: Path, number: int) -> str:
+    return f"{'conversation' if path.suffix.lower() == '.json' else 'line'} {number}"
+
 
 def _wrong(path: Path, number: int, message: str, hint: str = "see docs/training.md for the format") -> VlmkitError:
-    return TextFile(path, "conversation file", DataError).wrong(message, at=f"line {number}", hint=hint)
+    return TextFile(path, "conversation file", DataError).wrong(message, at=_place(path, number), hint=hint)
 
 
 def _conversation(path: Path, root: Path, number: int, raw: bytes) -> Conversation:
@@ -138,7 +189,7 @@ def _conversation(path: Path, root: Path, number: int, raw: bytes) -> Conversati
             raise ValueError(f"{shown} times {IMAGE} for {len(images)} images")
     except ValueError as error:
         raise _wrong(path, number, str(error)) from None
-    return Conversation(str(value.get("id", f"line {number}")), images, turns)
+    return Conversation(str(value.get("id", _place(path, number))), images, turns)
 
 
 def _turns(value: Any) -> tuple[Turn, ...]:
@@ -180,7 +231,8 @@ def _images(value: dict[str, Any]) -> list[str]:
     one, several = value.get("image"), value.get("images")
     if one is not None and several is not None:
         raise ValueError("it has both image and images")
-    images = [one] if one is not None else several or []
+    found = several if one is None else one
+    images = [found] if isinstance(found, str) else [] if found is None else found
     if not isinstance(images, list) or not all(isinstance(image, str) and image for image in images):
-        raise ValueError("image is no path, or images no list of paths")
+        raise ValueError(f"{'images' if one is None else 'image'} is neither a path nor a list of paths")
     return images

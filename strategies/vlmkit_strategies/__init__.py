@@ -16,6 +16,39 @@ def vlmkit_register(registry: Registry) -> None:
         source=_DCI,
     )
     registry.strategy(
+        "auto",
+        "vlmkit_strategies.auto:Auto",
+        summary="Measures flat and dci on calibration examples, and uses the one that pays",
+    )
+    registry.strategy(
+        "cot",
+        "vlmkit_strategies.cot:ChainOfThought",
+        summary="Reasons over all labels in text first, then asks",
+        source="arXiv 2205.11916",
+        wraps=True,
+    )
+    registry.strategy(
+        "plan-and-solve",
+        "vlmkit_strategies.plan_and_solve:PlanAndSolve",
+        summary="Plans and reasons over all labels in text first, then asks",
+        source="arXiv 2305.04091",
+        wraps=True,
+    )
+    registry.strategy(
+        "describe",
+        "vlmkit_strategies.describe:Describe",
+        summary="Describes the images in text first, then asks",
+        source=_DCI,
+        wraps=True,
+    )
+    registry.strategy(
+        "self-consistency",
+        "vlmkit_strategies.self_consistency:SelfConsistency",
+        summary="Draws several chains of thought, asks after each, and takes the majority",
+        source="arXiv 2203.11171",
+        wraps=True,
+    )
+    registry.strategy(
         "vote",
         "vlmkit_strategies.vote:Vote",
         summary="Asks under several orders of the labels and aggregates the answers",

@@ -16,6 +16,7 @@ from vlmkit.cli.main import session
 from vlmkit.cli.options import IN_FLIGHT, LOADING, Budget, BudgetType, Several
 from vlmkit.cli.output import console, note, print_json, table, warning, write_text
 from vlmkit.contracts import Backend, OffersTaxonomy
+from vlmkit.engine.models import Loading
 from vlmkit.errors import DataError
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, Chain
@@ -89,11 +90,7 @@ def collapse(
     subsets: Any,
     prompt: str | None,
     output: Path | None,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
     max_failures: Budget,
     plot: Path | None,
@@ -127,15 +124,7 @@ def collapse(
     source = dataset_spec(data, plugins.registry)
     dataset = builder.dataset(source)
     words = default_prompt() if prompt is None else named_prompt(prompt)
-    backend = build_backend(
-        model,
-        builder,
-        device=device,
-        dtype=dtype,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        lora=lora,
-    )
+    backend = build_backend(model, builder, **loading)
     with closing(backend):
         cells = Cells(
             backend=backend,
@@ -164,7 +153,7 @@ def collapse(
         points = [
             Point.of(strategy, count, cells.records(strategy, count)) for strategy in specs for count in cells.labels
         ]
-    machine = setting(device)
+    machine = setting(loading["device"])
     if plot is not None:
         draw(points, f"{model}, {images:,} images for each of {seeds:,} seeds\n{machine.partition(';')[0]}", plot)
         note(f"written: {plot}")

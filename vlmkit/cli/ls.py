@@ -52,8 +52,8 @@ class _Kind(click.Choice[str]):
 def ls(context: click.Context, kind: str, json: bool) -> None:
     """List what is registered.
 
-    KIND is adapters, strategies, aggregators, interventions, datasets or benchmarks. Shows names, options with their
-    defaults, and who brings them.
+    KIND is adapters, strategies, aggregators, interventions, datasets, benchmarks or engines. Shows names, options with
+    their defaults, and who brings them.
 
     Options of adapters and interventions are in the docs: looking them up would import torch.
     """
@@ -94,6 +94,8 @@ def _row(entry: Entry, registry: Registry) -> dict[str, Any]:
 def _cell(row: Mapping[str, Any], column: str) -> str:
     if column == "options":
         return _options(row)
+    if column == "summary":
+        return "\n".join(filter(None, (row["summary"], row["source"])))
     if column == "images":
         return {True: "several", False: "one", None: "unknown"}[row["several_images"]]
     if column == "features" and "features" in row:

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "plugins": "vlmkit.cli.plugins:plugins",
         "doctor": "vlmkit.cli.doctor:doctor",
         "parity": "vlmkit.cli.parity:parity",
+        "report": "vlmkit.cli.report:report",
         "bench": "vlmkit.cli.bench:bench",
         "cache": "vlmkit.cli.cache:cache",
     }

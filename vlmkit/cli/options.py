@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import reduce, wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import click
 from attrs import frozen
 
 from vlmkit.data.text import TextFile
+from vlmkit.engine.models import Loading
 from vlmkit.errors import UnknownNameError, UserError
 
 Decorator = Callable[[Any], Any]
@@ -127,6 +128,17 @@ def _in_order(*decorators: Decorator) -> Decorator:
     return lambda command: reduce(lambda decorated, decorate: decorate(decorated), reversed(decorators), command)
 
 
+def _gather_loading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command one ``loading`` in place of its parts; the context still has them one by one."""
+
+    @wraps(command)
+    def gathered(*arguments: Any, **options: Any) -> Any:
+        loading = {name: options.pop(name) for name in Loading.__annotations__}
+        return command(*arguments, loading=loading, **options)
+
+    return gathered
+
+
 DATA = click.argument("data", default="glyphs")
 
 MODEL = click.option("--model", default="tiny", show_default=True, help="An adapter, a model directory, or a hub id.")
@@ -151,8 +163,24 @@ LOADING = _in_order(
     click.option(
         "--lora", type=click.Path(path_type=Path), metavar="DIR", help="LoRA to merge into a local model's weights."
     ),
+    click.option(
+        "--base-url",
+        multiple=True,
+        metavar="URL[;weight=N]",
+        help="Server to ask, for --model openai:...; may be given repeatedly.",
+    ),
+    _gather_loading,
 )
+"""How to load the model; the command takes all of it as ``loading``."""
 
 IN_FLIGHT = click.option(
     "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
+)
+
+ENGINE = _in_order(
+    click.option("--engine", default="local", show_default=True, help="Who solves examples (vlmkit ls engines)."),
+    click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The engine's workers, each with a model."),
+    click.option("--gpus-per-worker", type=click.FloatRange(min=0), metavar="N", help="GPUs that each worker takes."),
+    click.option("--address", help="Where the engine's cluster is."),
+    click.option("--devices", metavar="D,...", help="Devices of this machine, each with a process: 0,1 or cpu,cpu."),
 )

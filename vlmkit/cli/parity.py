@@ -18,6 +18,7 @@ _PAGE = """# Parity
 A score that vlmkit reads off a model equals that of plain full forwards through transformers, one option at a time.
 This page is written by the command that checks it:
 
+<!-- not run: takes minutes -->
 ```console
 $ {command}
 ```

@@ -16,7 +16,7 @@ from vlmkit.cli.main import session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, config_option
 from vlmkit.cli.output import console, note, print_json
 from vlmkit.contracts import Dataset
-from vlmkit.engine.models import build_backend
+from vlmkit.engine.models import Loading, build_backend
 from vlmkit.errors import CapabilityError, SpecError
 from vlmkit.prompts import default_prompt, named_prompt
 from vlmkit.registry import Builder, Chain, Registry, Spec
@@ -57,7 +57,7 @@ class Asked:
         limit: ``--limit``.
         seed: ``--seed``.
         in_flight: ``--in-flight``.
-        load: How the model would be loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
+        loading: How the model would be loaded.
         sample: Most examples that strategies are driven on.
         tokens_per_second: A known rate.
         measure: Whether to load the model and time it.
@@ -74,7 +74,7 @@ class Asked:
     limit: int | None
     seed: int
     in_flight: int
-    load: dict[str, Any]
+    loading: Loading
     sample: int = 32
     tokens_per_second: float | None = None
     measure: bool = False
@@ -106,11 +106,6 @@ def plan(
     /,
     *,
     strategy: Sequence[str],
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
     json: bool,
     **more: Any,
 ) -> None:
@@ -119,14 +114,7 @@ def plan(
     The strategies run on real examples, with answers that no model gave; the model's tokenizer and configuration tell
     the rest. A server or the scripted model gives queries and rounds alone.
     """
-    load = {
-        "device": device,
-        "dtype": dtype,
-        "revision": revision,
-        "trust_remote_code": trust_remote_code,
-        "lora": lora,
-    }
-    asked = Asked(strategies=strategy or ("dci",), load=load, **more)
+    asked = Asked(strategies=strategy or ("dci",), **more)
     if asked.measure and asked.tokens_per_second is not None:
         raise click.UsageError("--measure and --tokens-per-second exclude each other; give one of them")
     show_plan(context, asked, json=json)
@@ -151,7 +139,7 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
     prompt = default_prompt() if asked.prompt is None else named_prompt(asked.prompt)
     strategies = [(text, builder.strategy(text)) for text in asked.strategies]
     swept = None if asked.group_sizes is None else _with_group_size(asked.strategies, registry)
-    backend = build_backend(asked.model, builder, weights=asked.measure, **asked.load)
+    backend = build_backend(asked.model, builder, weights=asked.measure, **asked.loading)
     try:
         for _, strategy in strategies:
             if missing := strategy.requires - backend.capabilities:
@@ -197,9 +185,9 @@ def _rate(planner: Planner, asked: Asked, strategy: Any) -> Rate | None:
 
 def _sample(dataset: Dataset, asked: Asked, labels: Any) -> tuple[int, list[Example]]:
     """Return the number of examples and some of them, spread evenly."""
-    from vlmkit.runs import Survey
+    from vlmkit.runs import Survey, skimmed
 
-    total = len(Survey.of(islice(dataset, asked.limit), labels).ids)
+    total = len(Survey.of(skimmed(dataset, asked.limit), labels).ids)
     count = min(total, asked.sample)
     chosen = {index * total // count for index in range(count)}
     return total, [example for index, example in enumerate(islice(dataset, asked.limit)) if index in chosen]

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from vlmkit.cli.output import console, note, one_line
-from vlmkit.cli.report import reason
+from vlmkit.cli.run_report import reason
 from vlmkit.runs import Record, Tally
 
 FAILURES_SHOWN = 5

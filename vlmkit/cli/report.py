@@ -1,74 +1,108 @@
-"""A run's results for the reader at the terminal."""
+"""``vlmkit report``: runs as a page, as Markdown, or as a table of examples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import islice
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+import click
 
-from vlmkit.cli.output import one_line, table
-from vlmkit.runs import Record
-from vlmkit.runs.record import Failure
+from vlmkit.cli.main import session
+from vlmkit.cli.output import note, warning
+from vlmkit.errors import UserError
 
-PREDICTIONS_SHOWN = 50
-"""Predictions that are printed where there is no target to judge them by; all are in ``predictions.jsonl``."""
+if TYPE_CHECKING:
+    from vlmkit.report import Subject
 
-
-def results_table(results: Mapping[str, Any], *, judged: bool) -> Table:
-    """Return the results as a table; without targets it shows no accuracy."""
-    n, metrics, usage = results["n"], results["metrics"], results["usage"]
-    solved = n["done"] or 1
-    rows = [("status", results["status"])]
-    if judged:
-        rows += [("accuracy", _share(metrics["accuracy"])), ("top-5 accuracy", _share(metrics["top5_accuracy"]))]
-    if results["abstain_below"]:
-        rows.append(("coverage", _share(metrics["coverage"])))
-        if judged:
-            rows.append(("selective accuracy", _share(metrics["selective_accuracy"])))
-    rows += [
-        ("examples", f"{n['done']:,} of {n['total']:,}"),
-        ("failed", f"{n['failed']:,}"),
-        ("queries", f"{usage['queries']:,}" + (f" ({usage['cached']:,} from the cache)" if usage["cached"] else "")),
-        ("forwards per example", f"{usage['forwards'] / solved:.2f}"),
-        ("tokens per example", f"{sum(usage['tokens'].values()) / solved:,.0f}"),
-        ("seconds per example", f"{usage['seconds'] / solved:.3f}"),
-    ]
-    if usage["retries"]:
-        rows.append(("retries", f"{usage['retries']:,}"))
-    if usage["cost"]:
-        rows.append(("cost", f"{usage['cost']:,.4f}"))
-    if results["limit"] is not None:
-        rows.append(("limit", f"{results['limit']:,} (not for reporting)"))
-    rows.append(("directory", results["directory"]))
-    return table(("", ""), rows)
+STDOUT = Path("-")
 
 
-def predictions_table(records: Iterable[Record], abstain_below: float = 0.0) -> Table:
-    """Return the first predictions as a table of id, label or reply, and score; labels abstained from say so."""
-    shown = islice(records, PREDICTIONS_SHOWN)
-    return table(("id", "prediction", "score"), (_prediction(record, abstain_below) for record in shown))
+class MostType(click.ParamType[int]):
+    """Reads a number of examples; ``none`` is 0."""
+
+    name = "N or none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number that the text means."""
+        if str(value).lower() == "none":
+            return 0
+        if not str(value).isdecimal():
+            self.fail(f"{value!r} is neither a number of examples nor none", param, ctx)
+        return int(value)
 
 
-def reason(failure: Failure, example: str) -> str:
-    """Return in one line why an example failed, to stand beside its id, with which errors about pictures begin."""
-    return one_line(failure.message.removeprefix(f"image {example}: "))
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: report.FORMAT]; - is stdout."
+)
+@click.option(
+    "--format", "name", type=click.Choice(["html", "md", "csv", "parquet"]), help="[default: by the file, else html]"
+)
+@click.option("--title", help="Heading of the page.")
+@click.option("--data", metavar="DATA", help="Where the pictures are now, if not where the runs found them.")
+@click.option("--thumbnails", type=MostType(), default="1000", show_default=True, help="Most examples with pictures.")
+@click.option(
+    "--thumbnail-size",
+    type=click.IntRange(16, 1024),
+    default=128,
+    show_default=True,
+    metavar="PX",
+    help="Longest side of a picture.",
+)
+@click.option(
+    "--brackets",
+    type=MostType(),
+    default="500",
+    show_default=True,
+    help="Most examples of a run with all their questions.",
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that is no report.")
+@click.pass_context
+def report(
+    context: click.Context,
+    *,
+    runs: Sequence[Path],
+    output: Path | None,
+    name: str | None,
+    title: str | None,
+    data: str | None,
+    thumbnails: int,
+    thumbnail_size: int,
+    brackets: int,
+    force: bool,
+) -> None:
+    """Write a report about one run, or several side by side.
+
+    RUN is a run directory; a run that is at work is reported as far as it is. The page is one file that needs no
+    network. Markdown has the figures, CSV and Parquet one row for each example.
+    """
+    # jinja2 and numpy, only now: --help stays quick.
+    from vlmkit.registry import Builder
+    from vlmkit.report import Output, Report, Thumbnails, format_of, read_subjects
+
+    form = format_of(name, output)
+    form.check()
+    if output == STDOUT and not form.text:
+        raise UserError(f"{form.name} is not written to stdout", hint="name a file with --output")
+    target = None if output == STDOUT else Output.checked(output or Path(f"report.{form.name}"), form, force=force)
+    subjects = read_subjects(runs)
+    builder = Builder(session(context).plugins.registry)
+    pictures = Thumbnails(builder, most=thumbnails, size=thumbnail_size, data=data, warn=warning)
+    content = form.render(Report(title or _title(subjects), subjects, pictures, brackets))
+    if target is None:
+        click.echo(content, nl=False)
+    else:
+        target.write(content)
+        note(f"{target.path}: {len(subjects)} run{'s' if len(subjects) > 1 else ''}, {len(content) / 1e6:,.2f} MB")
+    for subject in subjects:
+        if not subject.finished:
+            warning(f"run {subject.stored.path} is {subject.status}: {subject.progress}")
 
 
-def _prediction(record: Record, abstain_below: float) -> tuple[str, str, str]:
-    if record.error is not None:
-        return record.id, f"failed: {reason(record.error, record.id)}", ""
-    if record.text is not None:
-        return record.id, record.text, ""
-    score = next((score for name, score in record.ranking if name == record.label and score is not None), None)
-    label = record.label or "(none)"
-    if record.label is not None and not record.kept(abstain_below):
-        label = f"(abstained) {label}"
-    return record.id, label, "" if score is None else f"{score:.3f}"
-
-
-def _share(interval: Mapping[str, float] | None) -> str:
-    if interval is None:
-        return "-"
-    return f"{interval['value']:.1%} (95 % interval {interval['low']:.1%} to {interval['high']:.1%})"
+def _title(subjects: Sequence[Subject]) -> str:
+    if len(subjects) == 1:
+        return f"{subjects[0].name} on {subjects[0].data}"
+    models = {subject.facts["model"] for subject in subjects}
+    return f"{len(subjects)} runs" + (f" of {models.pop()}" if len(models) == 1 else "")

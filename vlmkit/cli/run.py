@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import click
@@ -12,12 +11,27 @@ from vlmkit.cli.answers import Answers
 from vlmkit.cli.cache_file import CACHE
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, Budget, BudgetType, config_option
+from vlmkit.cli.options import (
+    DATA,
+    ENGINE,
+    IN_FLIGHT,
+    LOADING,
+    MODEL,
+    SEED,
+    WORDS,
+    Budget,
+    BudgetType,
+    config_option,
+)
 from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.contracts import Reports
+from vlmkit.engine import PlacesModels
+from vlmkit.engine.models import Loading
 from vlmkit.engine.pipeline import Pipeline
+from vlmkit.errors import SpecError
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
-from vlmkit.runs import Experiment, Run, Survey, default_directory
+from vlmkit.runs import Experiment, Run, Survey, default_directory, skimmed
 from vlmkit.types import Taxonomy
 
 
@@ -33,6 +47,7 @@ from vlmkit.types import Taxonomy
 @LOADING
 @IN_FLIGHT
 @CACHE
+@ENGINE
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
 @click.option(
@@ -60,13 +75,14 @@ def run(
     output: Path | None,
     limit: int | None,
     seed: int,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
     cache: Path | None,
+    engine: str,
+    workers: int | None,
+    gpus_per_worker: float | None,
+    address: str | None,
+    devices: str | None,
     log_samples: bool,
     max_failures: Budget,
     abstain_below: float,
@@ -77,20 +93,13 @@ def run(
 ) -> None:
     """Run a strategy on a model over DATA and write a run directory.
 
-    DATA is an image, a folder (the names of its sub-folders are the targets), a CSV or JSONL manifest, or a data set
-    (vlmkit ls datasets). Without any arguments the embedded model runs on the embedded data. The same command goes on
-    with an unfinished run.
+    DATA is an image, a folder (the names of its sub-folders are the targets), a CSV or JSONL manifest, a Parquet file,
+    a tar archive of samples, or a data set (vlmkit ls datasets). Without any arguments the embedded model runs on the
+    embedded data. The same command goes on with an unfinished run.
     """
     if dry_run:
         from vlmkit.cli.plan import Asked, show_plan
 
-        load = {
-            "device": device,
-            "dtype": dtype,
-            "revision": revision,
-            "trust_remote_code": trust_remote_code,
-            "lora": lora,
-        }
         asked = Asked(
             data=data,
             model=model,
@@ -101,20 +110,31 @@ def run(
             limit=limit,
             seed=seed,
             in_flight=in_flight,
-            load=load,
+            loading=loading,
             quiet=quiet,
         )
         show_plan(context, asked, json=json)
         return
     # rich, only now: --help stays quick.
     from vlmkit.cli.progress import RunProgress
-    from vlmkit.cli.report import PREDICTIONS_SHOWN, predictions_table, results_table
+    from vlmkit.cli.run_report import PREDICTIONS_SHOWN, predictions_table, results_table
 
     say = (lambda message: None) if quiet else note
     plugins = session(context).plugins
     spec = dataset_spec(data, plugins.registry)
     builder = Builder(plugins.registry)
     dataset = builder.dataset(spec)
+    solver = builder.engine(
+        "devices" if devices and engine == "local" else engine,
+        workers=workers,
+        gpus_per_worker=gpus_per_worker,
+        address=address,
+        devices=devices,
+    )
+    if isinstance(solver, PlacesModels):
+        if loading["device"] is not None:
+            raise SpecError("--device names one device, and --devices names all", hint="leave --device out")
+        loading["device"] = solver.devices[0]
     answers = Answers.of(dataset, labels, taxonomy, builder)
     space = answers.labels
     if answers.given is not None:
@@ -124,17 +144,13 @@ def run(
         strategy,
         seed=seed,
         prompt=prompt,
-        device=device,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        revision=revision,
-        lora=lora,
         in_flight=in_flight,
         keep_exchanges=log_samples,
         cache=cache,
         plugins=plugins,
+        **loading,
     ) as pipeline:
-        survey = Survey.of(islice(dataset, limit), space)
+        survey = Survey.of(skimmed(dataset, limit), space)
         if space.collisions:
             more = f" (and {len(space.collisions) - 1:,} more such groups)" if len(space.collisions) > 1 else ""
             alike = ", ".join(map(repr, space.collisions[0]))
@@ -156,6 +172,7 @@ def run(
             warn=warning,
             watch=partial(RunProgress, quiet=quiet),
             resumed="examples are done (--fresh starts a new run)",
+            engine=solver,
         )
         if output is None:
             name = "-".join(part.name for part in Chain.parse(strategy).specs)
@@ -164,6 +181,9 @@ def run(
             results = working.execute()
             if abstain_below and all(record.confidence is None for record in working.files.records()):
                 warning("--abstain-below keeps every prediction: the scores of this run give no confidence")
+            if isinstance(pipeline.backend, Reports):
+                for line in pipeline.backend.report():
+                    say(line)
             if json:
                 print_json(results)
             else:

@@ -1,4 +1,4 @@
-"""Reads answers off states: log-probabilities of candidates, and greedy text."""
+"""Reads answers off states: log-probabilities of candidates, and text."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from vlmkit.forking.states import Continuation, Rows, State
 from vlmkit.local.bill import Bill
 from vlmkit.local.budget import Budget
 from vlmkit.local.candidates import Ids
+from vlmkit.local.sampling import Sampler, next_tokens
 
 LOGIT_BYTES = 2**28
 """Most bytes of float32 logits held at once."""
@@ -80,13 +81,21 @@ def _runs(candidates: Sequence[Ids]) -> dict[Ids, list[int]]:
     return runs
 
 
-def greedy(way: Continuation, stems: Stems, limits: Sequence[int], ends: Sequence[int], bill: Bill) -> list[list[int]]:
-    """Return the most likely continuation of every stem, token by token, up to an end token; uses the state up."""
+def replies_to(
+    stems: Stems,
+    way: Continuation,
+    limits: Sequence[int],
+    samplers: Sequence[Sampler],
+    ends: Sequence[int],
+    bill: Bill,
+) -> list[list[int]]:
+    """Return a continuation of every stem, made token by token up to an end token; uses the state up."""
     replies: list[list[int]] = [[] for _ in stems.owners]
     growing = list(range(len(replies)))
     state, logits = stems.state, stems.logits
     while True:
-        for place, token in zip(growing, logits.argmax(-1).tolist(), strict=True):
+        chosen = next_tokens(logits, [samplers[place] for place in growing], [len(replies[place]) for place in growing])
+        for place, token in zip(growing, chosen, strict=True):
             replies[place].append(token)
         kept = [
             row

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from vlmkit.forking.answers import Stems, greedy, log_probabilities
+from vlmkit.forking.answers import Stems, log_probabilities, replies_to
 from vlmkit.forking.encode import features_of
 from vlmkit.forking.model import ForkingModel
 from vlmkit.forking.states import Opening, Rows, State
@@ -73,6 +73,11 @@ class ForkingBackend:
             self._model = None
             self._openings.clear()
             self._tokens_of.clear()
+
+    def forget(self) -> None:
+        """Drop the states after images; the model stays loaded."""
+        if self._model is not None:
+            self._openings.clear()
 
     def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
         """Answer every query, in order; queries about the same images share what stands before their differences.
@@ -169,8 +174,8 @@ class ForkingBackend:
         return after
 
     def _replies(self, model: ForkingModel, stems: Stems, asked: Sequence[Asked], bill: Bill) -> list[Answer]:
-        limits = [one.limit for one in asked]
-        replies = greedy(model.continuation, stems, limits, model.end_tokens, bill)
+        limits, samplers = [one.limit for one in asked], [one.sampler for one in asked]
+        replies = replies_to(stems, model.continuation, limits, samplers, model.end_tokens, bill)
         return [one.worded(model.detokenize(reply)) for one, reply in zip(asked, replies, strict=True)]
 
     def _ballots(self, model: ForkingModel, stems: Stems, asked: Sequence[Asked], bill: Bill) -> list[Answer]:

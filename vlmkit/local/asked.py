@@ -7,6 +7,7 @@ from functools import cached_property
 
 from attrs import frozen
 
+from vlmkit.local.sampling import Sampler
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.types import Answer, Ballot, Choose, Generate, Letter, Query, Reply, Text
 from vlmkit.types.labels import NONE_NAME
@@ -34,6 +35,11 @@ class Asked:
         if isinstance(self.query, Choose):
             return self.query.readout.max_tokens if isinstance(self.query.readout, Reply) else 0
         return self.query.max_tokens if isinstance(self.query, Generate) else 0
+
+    @property
+    def sampler(self) -> Sampler:
+        """How the tokens of a reply are chosen."""
+        return Sampler(self.query.temperature, self.query.seed) if isinstance(self.query, Generate) else Sampler()
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from attrs import frozen
 from vlmkit.contracts import Aggregator, Dataset, Strategy
 from vlmkit.errors import PluginError, SpecError, UnknownNameError
 from vlmkit.registry.registry import Entry, Registry
-from vlmkit.registry.source import taxonomy_spec
+from vlmkit.registry.source import dataset_spec, taxonomy_spec
 from vlmkit.registry.spec import Chain, Spec
 from vlmkit.types import Letter, Likelihood, Readout, Reply, Taxonomy
 
@@ -72,6 +72,16 @@ class Builder:
         """Build a data set."""
         dataset: Dataset = self._create("dataset", spec)
         return dataset
+
+    def engine(self, spec: str, **given: Any) -> Any:
+        """Build a ``vlmkit.engine.RunEngine``; ``given`` are options from elsewhere, None where there are none.
+
+        Raises:
+            SpecError: The spec breaks the grammar, or an option or value does not fit.
+            UnknownNameError: No such engine is registered.
+        """
+        parsed = Spec.parse(spec)
+        return self.entry(self.registry.get("engine", parsed.name), parsed, **given)
 
     def taxonomy(self, text: str) -> Taxonomy:
         """Read the taxonomy that a path, or a format with options such as ``parents:path=FILE``, stands for.
@@ -164,6 +174,8 @@ class Builder:
         """
         if hint is Aggregator:
             return self.aggregator(text)
+        if hint is Dataset:
+            return self.dataset(dataset_spec(text, self.registry))
         if hint == Readout or hint in (Likelihood, Letter, Reply):
             return self.readout(text)
         origin = get_origin(hint)

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 hookspec = pluggy.HookspecMarker("vlmkit")
 hookimpl = pluggy.HookimplMarker("vlmkit")
+"""Marks a function of a plugin as a hook."""
 
 
 @hookspec
 def vlmkit_register(registry: Registry) -> None:
-    """Register adapters, strategies, aggregators, interventions, data sets and benchmarks by name."""
+    """Register adapters, strategies, aggregators, interventions, data sets, benchmarks and engines by name."""
 
 
 @hookspec

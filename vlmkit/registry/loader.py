@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import pluggy
 from attrs import evolve, field, frozen
@@ -53,11 +55,18 @@ class PluginHost:
         plugins: Every entry point found, sound or broken, the built-in ones first, by name.
         registry: What the sound ones registered.
         manager: The pluggy manager; ``host.manager.hook`` calls hooks.
+        blocked: Names of entry points that were left out.
+
+    It pickles as what was blocked: the process that unpickles it loads what is installed there.
     """
 
     plugins: tuple[Plugin, ...]
     registry: Registry
     manager: pluggy.PluginManager = field(repr=False)
+    blocked: frozenset[str] = frozenset()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(PluginHost.load, blocked=self.blocked), ()
 
     @classmethod
     def load(cls, *, blocked: Iterable[str] = (), found: Iterable[EntryPoint] | None = None) -> PluginHost:
@@ -75,7 +84,7 @@ class PluginHost:
             # The built-in ones first: whoever takes one of their names is left out, not they.
             key=lambda point: (_distribution(point)[0] != "vlmkit", point.name, _distribution(point)[0]),
         )
-        blocked = set(blocked)
+        blocked = frozenset(blocked)
         for name in blocked - {point.name for point in points}:
             raise UnknownNameError("plugin", name, {point.name for point in points})
         manager = pluggy.PluginManager("vlmkit")
@@ -85,7 +94,7 @@ class PluginHost:
         for point in points:
             if point.name not in blocked:
                 plugins.append(_load(point, plugins, manager, registry))
-        return cls(tuple(plugins), registry, manager)
+        return cls(tuple(plugins), registry, manager, blocked)
 
     @property
     def failures(self) -> tuple[Plugin, ...]:

@@ -13,7 +13,7 @@ from vlmkit.errors import PluginConflictError, PluginError, UnknownNameError
 from vlmkit.types.capability import Capability
 from vlmkit.types.tuples import as_tuple
 
-KINDS = ("adapter", "strategy", "aggregator", "intervention", "dataset", "benchmark")
+KINDS = ("adapter", "strategy", "aggregator", "intervention", "dataset", "benchmark", "engine")
 """The kinds of things that a plugin can register."""
 
 Branching = Literal["token-tree", "forked-cache", "server", "none", "unknown"]
@@ -41,6 +41,7 @@ class Entry:
         capabilities: For adapters: what their backends can do; empty where the plugin does not say.
         branching: For adapters: how they put many questions about one picture.
         extra: For adapters: the extra of the plugin's distribution that they need, as in ``pip install NAME[EXTRA]``.
+        shorthand: For data sets: options that may be given by place alone, as in ``hf:NAME:SPLIT``.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Entry:
     capabilities: frozenset[Capability] = field(default=frozenset(), converter=_capabilities)
     branching: Branching = field(default="unknown", validator=in_(get_args(Branching)))
     extra: str = ""
+    shorthand: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.
@@ -153,13 +155,19 @@ class Registry:
         """Register an intervention factory."""
         self.add(Entry("intervention", name, target, summary, source, self.owner))
 
-    def dataset(self, name: str, target: str, *, summary: str, source: str = "") -> None:
-        """Register a data set factory."""
-        self.add(Entry("dataset", name, target, summary, source, self.owner))
+    def dataset(
+        self, name: str, target: str, *, summary: str, source: str = "", shorthand: tuple[str, ...] = ()
+    ) -> None:
+        """Register a data set factory, and the options that may be given by place alone."""
+        self.add(Entry("dataset", name, target, summary, source, self.owner, shorthand=shorthand))
 
     def benchmark(self, name: str, target: str, *, summary: str, source: str = "") -> None:
         """Register a benchmark factory."""
         self.add(Entry("benchmark", name, target, summary, source, self.owner))
+
+    def engine(self, name: str, target: str, *, summary: str, source: str = "") -> None:
+        """Register the factory of a ``vlmkit.engine.RunEngine``."""
+        self.add(Entry("engine", name, target, summary, source, self.owner))
 
     def entries(self, kind: str) -> Iterator[Entry]:
         """Iterate over the entries of one kind, by name."""

@@ -1,5 +1,6 @@
 """A run: its directory, its records, its results, and how it resumes."""
 
+from vlmkit.runs.calibration import calibrate
 from vlmkit.runs.convert import from_json, to_json
 from vlmkit.runs.directory import RunDirectory
 from vlmkit.runs.experiment import Experiment, Watch
@@ -9,7 +10,7 @@ from vlmkit.runs.record import Record
 from vlmkit.runs.results import Tally, summary
 from vlmkit.runs.run import Run
 from vlmkit.runs.stored import StoredRun
-from vlmkit.runs.survey import Survey
+from vlmkit.runs.survey import Survey, skimmed
 
 __all__ = [
     "Experiment",
@@ -20,6 +21,7 @@ __all__ = [
     "Survey",
     "Tally",
     "Watch",
+    "calibrate",
     "default_directory",
     "differences",
     "fingerprint",
@@ -27,6 +29,7 @@ __all__ = [
     "label_digest",
     "leaves",
     "shown",
+    "skimmed",
     "summary",
     "to_json",
 ]

@@ -14,7 +14,16 @@ from vlmkit.runs.convert import dumps, to_json
 from vlmkit.runs.files import JsonLines, Lock, disk_errors, write_atomically
 from vlmkit.runs.fingerprint import differences
 from vlmkit.runs.record import Record
-from vlmkit.runs.stored import MANIFEST, PREDICTIONS, RESULTS, SAMPLES, TAXONOMY, read_manifest, read_records
+from vlmkit.runs.stored import (
+    CALIBRATION,
+    MANIFEST,
+    PREDICTIONS,
+    RESULTS,
+    SAMPLES,
+    TAXONOMY,
+    read_manifest,
+    read_records,
+)
 from vlmkit.taxonomy import paths
 from vlmkit.types import Taxonomy
 
@@ -94,6 +103,14 @@ class RunDirectory:
             RunDirectoryError: It cannot be written.
         """
         write_atomically(self.path / TAXONOMY, [paths.text(taxonomy).encode()])
+
+    def write_calibration(self, report: Mapping[str, Any]) -> None:
+        """Write ``calibration.json``, what a strategy measured before it chose.
+
+        Raises:
+            RunDirectoryError: It cannot be written.
+        """
+        write_atomically(self.path / CALIBRATION, [dumps(report, indent=2), b"\n"])
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json`` as a whole.

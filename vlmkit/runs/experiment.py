@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vlmkit.contracts import Dataset
+from vlmkit.engine import LocalEngine, RunEngine
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.registry import PluginHost
 from vlmkit.runs.fingerprint import fingerprint
@@ -47,6 +48,7 @@ class Experiment:
         warn: Told, once a plugin, that its observer raised.
         watch: Shows the progress.
         resumed: What is said behind the number of examples that were done before.
+        engine: What the examples are solved with.
     """
 
     pipeline: Pipeline
@@ -65,6 +67,7 @@ class Experiment:
     warn: Callable[[str], None] = print
     watch: Watch = _unwatched
     resumed: str = "examples are done"
+    engine: RunEngine = field(factory=LocalEngine)
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from vlmkit.prompts import Prompt
 from vlmkit.runs.convert import dumps
 from vlmkit.types import LabelSpace, Taxonomy
 
+_WHERE = ("device", "servers")
+"""Keys of a model's identity that say where it is, and not what."""
+
 _SHOWN = 60
 """Longest value in the message about a difference, in characters."""
 
@@ -32,7 +35,8 @@ def fingerprint(
 ) -> dict[str, Any]:
     """Return everything that changes results, as plain JSON values.
 
-    Left out on purpose: the device, the number of examples in flight, ``--limit`` and where the run is written.
+    Left out on purpose: the device, which of several servers there are, the number of examples in flight, ``--limit``
+    and where the run is written.
 
     Args:
         backend: Gives the model's identity.
@@ -44,7 +48,7 @@ def fingerprint(
         taxonomy: The taxonomy that was given; one that the data set offers is part of the data.
     """
     return {
-        "model": {key: described(value) for key, value in backend.identity.items() if key != "device"},
+        "model": {key: described(value) for key, value in backend.identity.items() if key not in _WHERE},
         "strategy": described(strategy),
         "data": data,
         "labels": label_digest(labels),

@@ -14,11 +14,13 @@ from attrs import field, frozen
 from vlmkit.contracts import Dataset
 from vlmkit.errors import BackendError, RunDirectoryError, UserError
 from vlmkit.registry.isolate import call_each
+from vlmkit.runs.calibration import calibrate
 from vlmkit.runs.directory import RunDirectory
 from vlmkit.runs.experiment import Experiment
 from vlmkit.runs.record import Record
 from vlmkit.runs.results import Status, summary
 from vlmkit.runs.samples import sample_lines
+from vlmkit.runs.stored import read_calibration
 from vlmkit.types import Example, LabelSpace
 
 FAILURES_IN_A_ROW = 20
@@ -93,6 +95,7 @@ class Run:
             self.files.write_taxonomy(self.experiment.taxonomy)
         self._tell("vlmkit_run_started")
         try:
+            self._calibrate()
             with self.experiment.watch(len(self.experiment.survey.ids), self.files.records()) as observe:
                 self._solve(observe)
         except KeyboardInterrupt:
@@ -104,9 +107,15 @@ class Run:
             raise
         return self._finish("success")
 
+    def _calibrate(self) -> None:
+        calibration = calibrate(self.experiment.pipeline, self.labels, self.files)
+        if calibration is not None:
+            self.experiment.say(f"calibrated: {calibration['reason']}")
+
     def _solve(self, observe: Callable[[Record], None]) -> None:
         experiment, failures = self.experiment, 0
-        for solved in experiment.pipeline.solve(self._remaining(), self.labels, taxonomy=experiment.taxonomy):
+        solve = experiment.engine.solve
+        for solved in solve(experiment.pipeline, self._remaining(), self.labels, taxonomy=experiment.taxonomy):
             record = Record.of(solved)
             self.files.append(record, sample_lines(solved))
             self._tell("vlmkit_prediction", prediction=record)
@@ -137,6 +146,9 @@ class Run:
             collisions=self.labels.collisions,
             abstain_below=self.experiment.abstain_below,
         )
+        calibration = read_calibration(self.directory)
+        if calibration is not None:
+            results["calibration"] = {key: calibration[key] for key in ("chosen", "reason")}
         n = results["n"]
         if status == "success" and n["failed"] > self.experiment.allowed(n["total"]):
             results["status"] = "failed"

@@ -17,12 +17,13 @@ from vlmkit.runs.record import Record
 from vlmkit.taxonomy import paths
 from vlmkit.types import Taxonomy
 
-MANIFEST, PREDICTIONS, RESULTS, SAMPLES, TAXONOMY = (
+MANIFEST, PREDICTIONS, RESULTS, SAMPLES, TAXONOMY, CALIBRATION = (
     "manifest.json",
     "predictions.jsonl",
     "results.json",
     "samples.jsonl",
     "taxonomy.json",
+    "calibration.json",
 )
 
 
@@ -100,6 +101,15 @@ def read_results(path: Path) -> dict[str, Any] | None:
         RunDirectoryError: They cannot be read.
     """
     return _read_object(path / RESULTS)
+
+
+def read_calibration(path: Path) -> dict[str, Any] | None:
+    """Return what a strategy measured before it chose, or None where none did.
+
+    Raises:
+        RunDirectoryError: It cannot be read.
+    """
+    return _read_object(path / CALIBRATION)
 
 
 def read_records(path: Path) -> Iterator[Record]:

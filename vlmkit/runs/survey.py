@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Self
 
 from attrs import frozen
 
+from vlmkit.contracts import Dataset, Skims
 from vlmkit.errors import DataError, LabelError
 from vlmkit.types import Example, LabelSpace
+
+
+def skimmed(dataset: Dataset, limit: int | None) -> Iterator[Example]:
+    """Iterate over the first examples of a data set, without their pictures if it can leave them out."""
+    return islice(dataset.skim() if isinstance(dataset, Skims) else dataset, limit)
 
 
 @frozen

@@ -40,6 +40,8 @@ class Asked:
         choices: The only replies that are wanted, where the server can see to that.
         letters: Whether log-probabilities are wanted.
         max_tokens: Longest reply, in tokens.
+        temperature: What logits are divided by before a token is drawn; at 0 none is.
+        seed: Fixes what is drawn.
     """
 
     images: tuple[Image, ...]
@@ -47,6 +49,8 @@ class Asked:
     choices: tuple[str, ...] | None
     letters: bool
     max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
 
 
 @frozen
@@ -78,13 +82,14 @@ def answered_by(backend: Backend) -> Callable[[Asked], Said]:
         if not options:
             if asked.choices is not None:
                 return Said(asked.choices[0])
-            (text,) = backend.answer([Generate(asked.images, asked.text)]) if asked.images else [Text("Hello.")]
+            query = Generate(asked.images, asked.text, temperature=asked.temperature, seed=asked.seed)
+            (text,) = backend.answer([query]) if asked.images else [Text("Hello.")]
             assert isinstance(text, Text)
             return Said(text.text, {text.text.split()[0]: -0.1} if asked.letters else {})
         readout = Letter() if asked.letters else Reply()
         allow_none = "say None only if" in asked.text
-        query = Choose(asked.images, tuple(map(Label, options)), readout=readout, allow_none=allow_none)
-        (ballot,) = backend.answer([query])
+        choose = Choose(asked.images, tuple(map(Label, options)), readout=readout, allow_none=allow_none)
+        (ballot,) = backend.answer([choose])
         assert isinstance(ballot, Ballot)
         if not asked.letters:
             return Said(ballot.reply or "")
@@ -107,6 +112,8 @@ def asked_in(body: Mapping[str, Any], limited_by: ChoiceField | None) -> Asked:
         choices=None if choices is None else tuple(choices),
         letters=bool(body.get("logprobs")),
         max_tokens=next((body[field] for field in get_args(LengthField) if field in body), 256),
+        temperature=body.get("temperature", 0.0),
+        seed=body.get("seed", 0),
     )
 
 

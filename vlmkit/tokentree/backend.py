@@ -13,7 +13,7 @@ from vlmkit.local.bill import Bill
 from vlmkit.local.budget import Budget, Limits
 from vlmkit.local.candidates import candidate_tokens
 from vlmkit.local.memory import Memory
-from vlmkit.tokentree.decode import Opening, greedy
+from vlmkit.tokentree.decode import Opening, replies_to
 from vlmkit.tokentree.encode import encodings
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
@@ -91,6 +91,11 @@ class TokenTreeBackend:
         if self._trunks is not None:
             self._trunks.pictures.ahead(images)
 
+    def forget(self) -> None:
+        """Drop trunks and features; the model stays loaded."""
+        if self._family is not None and self._trunks is not None:
+            self._trunks = self._trunks_of(self._family, self._trunks.executor)
+
     def observe(self, images: Sequence[Image], text: str, begin: Begin) -> None:
         """Run one prompt through the language model in one forward, its attention weights handed to an observer.
 
@@ -146,8 +151,8 @@ class TokenTreeBackend:
             shared += [trunk] * len(want.rests)
         places = trunks.lengthen(shared, stems, [one.index for one in asked], bill)
         replies = [(one, place) for one, place in zip(asked, places, strict=True) if one.limit]
-        openings = [Opening(one.index, *place, one.limit) for one, place in replies]
-        for (one, _), text in zip(replies, greedy(trunks.executor, openings, bill), strict=True):
+        openings = [Opening(one.index, *place, one.limit, one.sampler) for one, place in replies]
+        for (one, _), text in zip(replies, replies_to(openings, trunks.executor, bill), strict=True):
             results[one.index] = one.worded(text)
         scored = [(one, place) for one, place in zip(asked, places, strict=True) if not one.limit]
         questions = [self._question(one, *place, trunks.family) for one, place in scored]

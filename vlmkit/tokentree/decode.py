@@ -1,4 +1,4 @@
-"""Greedy decoding of many replies at once over shared trunks."""
+"""Decoding of many replies at once over shared trunks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from attrs import define, field, frozen
 
 from vlmkit.local.bill import Bill
+from vlmkit.local.sampling import Sampler, next_tokens
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.layout import KV
 from vlmkit.tokentree.packing import Packed, Row
@@ -24,12 +25,14 @@ class Opening:
         trunk: What is computed already.
         stem: The prompt's tokens after the trunk, at least one.
         limit: Longest reply, in tokens.
+        sampler: How its tokens are chosen.
     """
 
     owner: int
     trunk: Trunk
     stem: Sequence[int]
     limit: int
+    sampler: Sampler
 
 
 @define(eq=False)
@@ -58,8 +61,8 @@ class _Reply:
         self.next = [token]
 
 
-def greedy(executor: Executor, openings: Sequence[Opening], bill: Bill) -> list[str]:
-    """Return the most likely continuation of every prompt, token by token, up to the end of the model's turn."""
+def replies_to(openings: Sequence[Opening], executor: Executor, bill: Bill) -> list[str]:
+    """Return a continuation of every prompt, made token by token up to the end of the model's turn."""
     family = executor.family
     replies = [_Reply(opening, opening.stem) for opening in openings]
     growing = replies
@@ -69,13 +72,15 @@ def greedy(executor: Executor, openings: Sequence[Opening], bill: Bill) -> list[
             which: range, packed: Packed, hidden: torch.Tensor, growing: Sequence[_Reply] = tuple(growing)
         ) -> None:
             last = [stop - 1 for _, stop in packed.spans]
-            chosen = family.logits(hidden[last]).float().argmax(-1).tolist()
+            mine = growing[which.start : which.stop]
+            samplers = [reply.opening.sampler for reply in mine]
+            chosen = next_tokens(family.logits(hidden[last]), samplers, [len(reply.tokens) for reply in mine])
             done = [
-                KV.joined([*growing[place].done, packed.layout.cut(start, stop)])
-                for place, (start, stop) in zip(which, packed.spans, strict=True)
+                KV.joined([*reply.done, packed.layout.cut(start, stop)])
+                for reply, (start, stop) in zip(mine, packed.spans, strict=True)
             ]
-            for place, past, token in zip(which, done, chosen, strict=True):
-                growing[place].extend(past, int(token), bill)
+            for reply, past, token in zip(mine, done, chosen, strict=True):
+                reply.extend(past, token, bill)
 
         executor.run([reply.row() for reply in growing], read, bill, capture=True)
         growing = [

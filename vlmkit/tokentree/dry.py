@@ -97,8 +97,8 @@ class _Sketch:
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Let no reply end before its limit."""
         self._work.read += len(hidden)
-        logits = torch.zeros(len(hidden), self._no_end + 1)
-        logits[:, self._no_end] = 1
+        logits = torch.full((len(hidden), self._no_end + 1), -torch.inf)
+        logits[:, self._no_end] = 0
         return logits
 
 

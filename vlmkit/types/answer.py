@@ -167,3 +167,4 @@ class Failed:
 
 
 Answer = Ballot | Text | Encoding | Failed
+"""What comes back for a query."""

@@ -14,6 +14,8 @@ class Capability(StrEnum):
     """Log-probability of each option's letter."""
     GENERATE = "generate"
     """Greedy free text, which the ``text`` readout parses."""
+    SAMPLE = "sample"
+    """Free text drawn at a temperature, by a seed."""
     MULTI_IMAGE = "multi-image"
     """Several images in one query."""
     FEATURES = "features"

@@ -59,12 +59,16 @@ class Generate:
         images: The pictures, in the order shown.
         text: The user's words, without images and chat template.
         max_tokens: Longest reply, in tokens.
+        temperature: What the logits are divided by before each token is drawn; at 0 the likeliest token is taken.
+        seed: Fixes what is drawn: another seed is another reply, whatever else is asked at the same time.
         interventions: What is changed inside the model, in this order.
     """
 
     images: tuple[Image, ...] = field(converter=as_tuple)
     text: str
     max_tokens: int = field(default=256, validator=ge(1))
+    temperature: float = field(default=0.0, validator=ge(0.0))
+    seed: int = 0
     interventions: tuple[Intervention, ...] = field(default=(), converter=as_tuple)
 
 
@@ -136,3 +140,4 @@ class Encode:
 
 
 Query = Choose | Generate | Encode
+"""One question to a model."""

@@ -54,3 +54,4 @@ class Reply:
 
 
 Readout = Likelihood | Letter | Reply
+"""How a choice is read off a model."""

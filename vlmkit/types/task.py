@@ -88,3 +88,4 @@ class Ask:
 
 
 Task = Classify | Ask
+"""What a strategy is asked to solve for one example."""

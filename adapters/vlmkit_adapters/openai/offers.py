@@ -49,6 +49,10 @@ class Form:
         """Return the fields of a request for a reply of at most so many tokens."""
         return {self.length: tokens, **({"temperature": 0} if self.greedy else {})}
 
+    def drawn_fields(self, tokens: int, temperature: float, seed: int) -> Mapping[str, Any]:
+        """Return the fields of a request for a reply that is drawn; a server without temperatures draws at its own."""
+        return {**self.fields(tokens), **({"temperature": temperature, "seed": seed} if self.greedy else {})}
+
 
 @frozen
 class Offers:

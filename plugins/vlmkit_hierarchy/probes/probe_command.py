@@ -11,7 +11,7 @@ from vlmkit.cli.ending import plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED
 from vlmkit.cli.output import console, note, print_json, warning
-from vlmkit.engine.models import build_backend
+from vlmkit.engine.models import Loading, build_backend
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs import RunDirectory, Survey, Tally
@@ -60,11 +60,7 @@ def probe(
     limit: int | None,
     output: Path | None,
     seed: int,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
     json: bool,
     quiet: bool,
@@ -99,15 +95,7 @@ def probe(
     else:
         study = Study.of_images(str(spec), dataset, tree, strategy, limit)
     ids = Survey.of(study.examples(), study.labels).ids
-    backend = build_backend(
-        model,
-        builder,
-        device=device,
-        dtype=dtype,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        lora=lora,
-    )
+    backend = build_backend(model, builder, **loading)
     with closing(backend):
         identity = study.fingerprint(backend)
         output = output or default_folder(identity)
@@ -130,7 +118,7 @@ def probe(
             results = {
                 "model": dict(backend.identity),
                 "failed": Tally.of(files.records()).failed,
-                **study.results(table, split, shuffle=shuffle_labels, device=device),
+                **study.results(table, split, shuffle=shuffle_labels, device=loading["device"]),
             }
             path = output / ("probe-shuffled.json" if shuffle_labels else "probe.json")
             write_atomically(path, [dumps(results, indent=2), b"\n"])

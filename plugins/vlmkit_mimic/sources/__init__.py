@@ -48,6 +48,10 @@ class Source(Protocol):
         """Return the picture of that name."""
         ...
 
+    def identity(self, name: str) -> str:
+        """Return what tells a picture from all others, those of other sources included."""
+        ...
+
 
 def build_source(spec: str, *, images: Path | None = None) -> Source:
     """Build a source from its spec, such as ``coco:annotations=FILE,images=DIR``.

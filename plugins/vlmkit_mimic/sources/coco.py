@@ -44,6 +44,10 @@ class Coco:
         """Return the path of a picture."""
         return self.images / name
 
+    def identity(self, name: str) -> str:
+        """Return the file name: folders may be named from another place."""
+        return Path(name).name
+
 
 @define
 class _Image:

@@ -94,6 +94,10 @@ class GlyphScenes:
             scene.paste(one.drawn(), (column * SIZE, row * SIZE))
         return scene
 
+    def identity(self, name: str) -> str:
+        """Return all that a picture depends on."""
+        return f"glyphs:objects={self.objects},classes={self.classes},seed={self.seed}/{name}"
+
     def _scenes(self) -> Iterator[Scene]:
         for index in range(self.pictures):
             objects = self._objects(index)

@@ -73,6 +73,10 @@ class OpenImages:
         """Return the path of a picture."""
         return self.images / name
 
+    def identity(self, name: str) -> str:
+        """Return the file name: folders may be named from another place."""
+        return Path(name).name
+
 
 @define
 class _Gathered:

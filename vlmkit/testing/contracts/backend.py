@@ -121,6 +121,8 @@ def _queries(capabilities: frozenset[Capability]) -> Iterator[Query]:
             yield Choose(pictures, options, readout=readout, allow_none=True)
         if Capability.GENERATE in capabilities:
             yield Generate(pictures, "What is this?", max_tokens=8)
+        if Capability.SAMPLE in capabilities:
+            yield Generate(pictures, "What is this?", max_tokens=8, temperature=1.0, seed=1)
         if Capability.FEATURES in capabilities:
             yield Encode(pictures, at=SITES)
             yield Encode(pictures, "What is this?", at=SITES, pool="last")

@@ -177,6 +177,9 @@ def _check_queries(rules: Rules, strategy: Strategy, task: Task, queries: Sequen
         if isinstance(query, Encode):
             covered = query.requires in strategy.requires
             rules.demand(covered, "requires must cover its queries", f"{query.requires!r} is missing")
+        if isinstance(query, Generate) and query.temperature:
+            covered = Capability.SAMPLE in strategy.requires
+            rules.demand(covered, "requires must cover its queries", f"{Capability.SAMPLE!r} is missing")
         if not isinstance(query, Choose):
             continue
         names = [option.name for option in query.options]

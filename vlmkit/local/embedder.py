@@ -24,7 +24,7 @@ class Embedder:
     """A loaded two-tower model.
 
     Args:
-        directory: Where it lies.
+        directory: Where it lies, or its hub id.
         processor: Its tokenizer and image processor.
         model: Its weights.
         batch: Texts, or pictures, in one forward.
@@ -40,7 +40,7 @@ class Embedder:
         """Load a checkpoint, from safetensors only.
 
         Args:
-            directory: A directory that ``save_pretrained()`` wrote.
+            directory: A directory that ``save_pretrained()`` wrote, or a hub id.
             device: ``cuda``, ``cuda:1``, ``cpu``; by default CUDA where there is one.
 
         Raises:
@@ -56,12 +56,12 @@ class Embedder:
         except Exception as error:  # on damaged files the loaders raise nearly anything
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"embedder {directory} cannot be loaded: {reason}", hint="give the directory of a SigLIP or CLIP model"
+                f"embedder {directory} cannot be loaded: {reason}", hint="give a SigLIP or CLIP model"
             ) from error
         if not (hasattr(model, "get_text_features") and hasattr(model, "get_image_features")):
             raise ModelError(
                 f"embedder {directory} is {model.config.model_type}, which does not embed pictures and texts alike",
-                hint="give the directory of a SigLIP or CLIP model",
+                hint="give a SigLIP or CLIP model",
             )
         return cls(directory, processor, model)
 
