@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from vlmkit.cache.keys import Keys
 from vlmkit.cache.store import AnswerStore
 from vlmkit.cache.values import from_bytes, to_bytes
-from vlmkit.contracts import Backend, Concurrent, Prepares
+from vlmkit.contracts import Backend, Concurrent, Prepares, Reports
 from vlmkit.errors import BackendError
 from vlmkit.types import Answer, Capability, Failed, Image, Query, Usage
 
@@ -73,6 +73,10 @@ class CachedBackend:
         """Let the other backend get images ready, if it does so."""
         if isinstance(self.backend, Prepares):
             self.backend.prepare(images)
+
+    def report(self) -> Sequence[str]:
+        """Return what the other backend knows of what was done where."""
+        return self.backend.report() if isinstance(self.backend, Reports) else ()
 
     def close(self) -> None:
         """Release the model; the store stays open."""

@@ -51,8 +51,8 @@ from vlmkit.types import Taxonomy
 @LOADING
 @PICTURES
 @IN_FLIGHT
-@ENGINE
 @CACHE
+@ENGINE
 @click.option("--log-samples", is_flag=True, help="Write every query with its answer to samples.jsonl.")
 @FAIL_ON_ERROR
 @click.option(
@@ -85,12 +85,12 @@ def run(
     image_root: Path | None,
     opener: Opener,
     in_flight: int,
+    cache: Path | None,
     engine: str,
     workers: int | None,
     gpus_per_worker: float | None,
     address: str | None,
     devices: str | None,
-    cache: Path | None,
     log_samples: bool,
     fail_on_error: Budget,
     abstain_below: float,

@@ -97,7 +97,7 @@ class Pipeline:
             prompt=self.prompt,
             in_flight=in_flight,
             keep_exchanges=keep_exchanges,
-            cache=cache,
+            cache=None if self._store is None else self._store.path.absolute(),
             opener=opener,
             plugins=plugins,
             **loading,
@@ -182,7 +182,7 @@ class Pipeline:
         if not isinstance(self.strategy, Calibrates):
             return None
         if report is None:
-            # What an answer costs is measured, and those of a cache are free.
+            # What an answer costs shows only where it is not replayed.
             report = self.strategy.calibrate(
                 self.uncached, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
             )

@@ -14,7 +14,21 @@ from typing import Any, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge, gt
 
-from vlmkit import Answer, Capability, Choose, Encode, Failed, Image, Letter, Likelihood, Query, Reply, Text, Usage
+from vlmkit import (
+    Answer,
+    Capability,
+    Choose,
+    Encode,
+    Failed,
+    Generate,
+    Image,
+    Letter,
+    Likelihood,
+    Query,
+    Reply,
+    Text,
+    Usage,
+)
 from vlmkit.errors import ServerError
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.types.labels import NONE_NAME
@@ -123,15 +137,15 @@ class ServerBackend:
         }
 
     def depends_on(self, query: Query) -> Mapping[str, Any] | None:
-        """Nothing more, or chance: a server that refuses the temperature 0 draws its replies.
-
-        Log-probabilities are drawn by none.
+        """Nothing more, or chance: whether a server heeds a seed is not known, and some refuse the temperature 0.
 
         Raises:
             ServerError: The server is out of reach, or refuses us.
         """
-        drawn = not self.offers.form.greedy and not (isinstance(query, Choose) and isinstance(query.readout, Letter))
-        return None if drawn else {}
+        if isinstance(query, Choose) and isinstance(query.readout, Letter):
+            return {}  # log-probabilities are read, whatever is drawn
+        drawn = isinstance(query, Generate) and query.temperature > 0
+        return None if drawn or not self.offers.form.greedy else {}
 
     @property
     def offers(self) -> Offers:
