@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import repeat
 
 import PIL.Image
 import pytest
@@ -22,6 +23,7 @@ from vlmkit.errors import ServerError, SpecError
 from vlmkit.testing.server import FakeServer, Fault, answered_by
 from vlmkit_adapters.openai import ServerBackend, patience
 from vlmkit_adapters.openai.addresses import Address, addresses, ranked
+from vlmkit_adapters.openai.gate import START
 from vlmkit_adapters.openai.server import STRIKES
 from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
@@ -161,7 +163,7 @@ def test_all_questions_about_an_image_go_to_one_server_and_the_answers_are_those
     assert solved(connect(*fleet)) == expected
     images = [set(asked_at(server)) for server in fleet]
     assert sum(map(len, images)) == len(set().union(*images)) == 40  # none at two
-    assert all(len(one) >= 4 for one in images)
+    assert all(images)
     alone = serve()
     solved(connect(alone))
     assert sum((asked_at(server) for server in fleet), Counter()) == asked_at(alone)
@@ -185,10 +187,11 @@ def test_death_slowness_and_overload_cost_no_answer_and_move_no_image_of_the_sou
     assert [line.partition(": ")[0] for line in lines] == [one.base_url for one in (dying, busy, slow, sound)]
     assert " 0 errors" in lines[2] and " 0 errors" in lines[3]
     assert sum(int(line.split()[1]) for line in lines) == expected["questions"]
-    ranks = [Address(one.base_url) for one in (dying, busy, slow, sound)]
-    for server in (slow, sound):
-        at_home = [url for url in asked_at(sound) | asked_at(slow) if home(url, ranks) == server.base_url]
-        assert set(at_home) <= set(asked_at(server))
+    fleet = (dying, busy, slow, sound)
+    places = [Address(one.base_url) for one in fleet]
+    for other in fleet:
+        homes = {home(url, places) for url in asked_at(other)}
+        assert homes.isdisjoint({one.base_url for one in (slow, sound) if one is not other})
 
 
 def home(url: str, servers: list[Address]) -> str:
@@ -196,12 +199,12 @@ def home(url: str, servers: list[Address]) -> str:
 
 
 def test_a_wait_that_a_server_asks_for_is_kept_while_the_others_work(serve, connect):
-    busy, free = serve(faults=[Fault("status", 429, retry_after="2")] * 8), serve()
+    busy, free = serve(faults=repeat(Fault("status", 429, retry_after="60"))), serve()
     backend = connect(busy, free)
     assert not any(isinstance(answer, Failed) for answer in backend.answer([choose(shade) for shade in range(60)]))
-    refused = [request.at for request in busy.chats]
+    refused = busy.chats
     # Those that were under way together were all refused; none came after.
-    assert 1 <= len(refused) <= 8 and max(refused) - min(refused) < 1.0
+    assert 1 <= len(refused) <= START
     assert len(asked_at(free)) == 60
 
 
