@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import repeat
 
 import PIL.Image
 import pytest
@@ -16,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmkit import Choose, Engine, Example, Failed, Image, LabelSpace, Letter
+from vlmkit.data.images import open_image
 from vlmkit.errors import ServerError, SpecError
 from vlmkit.testing.server import FakeServer, Fault, answered_by
 from vlmkit_adapters.openai import ServerBackend, patience
 from vlmkit_adapters.openai.addresses import Address, addresses, ranked
+from vlmkit_adapters.openai.gate import START
 from vlmkit_adapters.openai.server import STRIKES
 from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
@@ -37,8 +41,8 @@ with FakeServer(answered_by(ScriptedBackend(accuracy=0.8, none_rate=0.05))) as s
     sys.stdin.read()
 """
 
-urls = st.lists(st.integers(0, 99).map("http://node{}:8000/v1".format), min_size=1, max_size=8, unique=True)
-keys = st.lists(st.text(max_size=8), min_size=1, max_size=40, unique=True)
+urls = st.lists(st.integers(0, 99).map("http://node{}:8000/v1".format), min_size=1, max_size=6, unique=True)
+keys = st.lists(st.text(max_size=8), min_size=1, max_size=6, unique=True)
 
 
 def homes(servers: list[Address], keys: list[str]) -> dict[str, Address]:
@@ -136,15 +140,17 @@ def choose(shade: int) -> Choose:
     return Choose((Image(PIL.Image.new("RGB", (4, 4), (shade, 9, 9))),), tuple(LABELS)[:5], readout=Letter())
 
 
-def solved(backend, number: int = 40) -> list[str | None]:
+def solved(backend) -> dict[str, str | None]:
+    """The labels, and how many questions they took."""
     engine = Engine(DCI(group_size=5, readout=Letter()), backend)
-    found = list(engine.solve(examples(number), LABELS))
-    assert [one.example.id for one in found] == [str(index) for index in range(number)]
-    return [one.prediction.label if one.prediction else str(one.error) for one in found]
+    found = list(engine.solve(examples(40), LABELS))
+    assert [one.example.id for one in found] == [str(index) for index in range(40)]
+    labels = {one.example.id: one.prediction.label if one.prediction else str(one.error) for one in found}
+    return {**labels, "questions": sum(one.usage.queries for one in found)}
 
 
 @pytest.fixture(scope="module")
-def expected() -> list[str | None]:
+def expected() -> dict[str, str | None]:
     return solved(SCRIPTED)
 
 
@@ -157,7 +163,7 @@ def test_all_questions_about_an_image_go_to_one_server_and_the_answers_are_those
     assert solved(connect(*fleet)) == expected
     images = [set(asked_at(server)) for server in fleet]
     assert sum(map(len, images)) == len(set().union(*images)) == 40  # none at two
-    assert all(len(one) >= 4 for one in images)
+    assert all(images)
     alone = serve()
     solved(connect(alone))
     assert sum((asked_at(server) for server in fleet), Counter()) == asked_at(alone)
@@ -179,22 +185,26 @@ def test_death_slowness_and_overload_cost_no_answer_and_move_no_image_of_the_sou
     assert solved(backend) == expected
     lines = backend.report()
     assert [line.partition(": ")[0] for line in lines] == [one.base_url for one in (dying, busy, slow, sound)]
-    assert " 20 queries" in lines[0] and " 0 errors" in lines[3]
-    assert sum(int(line.split()[1]) for line in lines) == sum(asked_at_all(dying, busy, slow, sound).values())
+    assert " 0 errors" in lines[2] and " 0 errors" in lines[3]
+    assert sum(int(line.split()[1]) for line in lines) == expected["questions"]
+    fleet = (dying, busy, slow, sound)
+    places = [Address(one.base_url) for one in fleet]
+    for other in fleet:
+        homes = {home(url, places) for url in asked_at(other)}
+        assert homes.isdisjoint({one.base_url for one in (slow, sound) if one is not other})
 
 
-def asked_at_all(*servers: FakeServer) -> Counter[str]:
-    answered = [request for server in servers for request in server.chats if request.fault is None]
-    return Counter(request.picture_urls[0] for request in answered)
+def home(url: str, servers: list[Address]) -> str:
+    return ranked(servers, open_image(base64.b64decode(url.partition(",")[2])).digest)[0].url
 
 
 def test_a_wait_that_a_server_asks_for_is_kept_while_the_others_work(serve, connect):
-    busy, free = serve(faults=[Fault("status", 429, retry_after="2")] * 8), serve()
+    busy, free = serve(faults=repeat(Fault("status", 429, retry_after="60"))), serve()
     backend = connect(busy, free)
     assert not any(isinstance(answer, Failed) for answer in backend.answer([choose(shade) for shade in range(60)]))
-    refused = [request.at for request in busy.chats]
+    refused = busy.chats
     # Those that were under way together were all refused; none came after.
-    assert 1 <= len(refused) <= 8 and max(refused) - min(refused) < 1.0
+    assert 1 <= len(refused) <= START
     assert len(asked_at(free)) == 60
 
 

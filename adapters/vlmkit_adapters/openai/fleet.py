@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any, TypeVar
@@ -81,21 +81,26 @@ class Fleet:
                 self._leave_out(server)
         return outcome
 
-    def wait(self, round: int) -> float | None:
-        """Wait before the servers are gone through again; return the seconds, or None where it is no use.
+    def wait(self, round: int, retries: int) -> None:
+        """Wait before the servers are gone through again.
 
         Args:
             round: Number of the repetition, from 1.
+            retries: How often the request was sent again so far.
+
+        Raises:
+            RefusedError: All servers in use ask for a wait that nobody has time for, or the fleet is closed.
         """
         rests = [server.rest for server in self.servers if not server.out]
         seconds = min(rests, default=0.0) or wait_before(round, {})
-        return None if seconds > LONGEST_ASKED or self._closing.wait(seconds) else seconds
+        if seconds > LONGEST_ASKED:
+            raise RefusedError(f"all servers in use ask to wait, the shortest {seconds:,.0f} s", retries=retries)
+        if self._closing.wait(seconds):
+            raise RefusedError("interrupted", retries=retries)
 
     def answers(self, since: float) -> bool:
         """Return whether any server has answered anything since then, or answers a short question now."""
-        if any(server.caller.last_answer >= since for server in self.servers):
-            return True
-        return any(self._check(server) is None for server in self.servers)
+        return any(server.caller.last_answer >= since or self._check(server) for server in self.servers)
 
     def models(self) -> Sequence[str]:
         """Return the names in the servers' lists of models.
@@ -168,30 +173,26 @@ class Fleet:
     def _watch(self, server: Server) -> None:
         """Check on a server at growing distances until it is back."""
         for failed in count(1):
-            if self._closing.wait(wait_before(min(failed, _LONGEST_ROW), {})):
+            if self._closing.wait(wait_before(min(failed, _LONGEST_ROW), {})) or not server.out or self._check(server):
                 return
-            trouble = self._check(server)
-            if trouble is not None:
-                server.trouble = trouble
-                continue
-            with self._lock:
-                server.strikes, server.out = 0, False
-            _log.warning("%s answers again", server.address.url)
-            return
 
-    def _check(self, server: Server) -> str | None:
-        """Return what is wrong with a server, or None if it can be asked."""
+    def _check(self, server: Server) -> bool:
+        """Return whether a server can be asked; one that was left out then takes part again."""
         try:
             trouble = server.caller.check(self.model)
-            if trouble is not None:
-                return trouble.message
-            if server.out and (differing := _differing(self.offers, self.find(server.caller))):
-                return f"{server.address.url} now differs from the other servers in {differing}"
-        except BackendError as error:
-            return error.message
-        except ServerError as error:
-            return error.message
-        return None
+            if trouble is None and server.out:
+                differing = _differing(self.offers, self.find(server.caller))
+                trouble = Trouble(f"{server.address.url} now differs in {differing}") if differing else None
+        except (BackendError, ServerError) as error:
+            trouble = Trouble(error.message)
+        if trouble is not None:
+            server.trouble = trouble.message
+            return False
+        with self._lock:
+            back, server.out, server.strikes = server.out, False, 0
+        if back:
+            _log.warning("%s answers again", server.address.url)
+        return True
 
 
 @frozen
@@ -218,26 +219,21 @@ class Route:
             ServerError: No server answers anything any more.
         """
         failures: list[Trouble] = []
-        since = time.monotonic()
-        for _ in self._rounds():
-            since = time.monotonic()
-            for server in self.order:
-                outcome = self.fleet.attempt(server, body, read, len(failures)) if server.usable else None
-                if isinstance(outcome, Reply):
-                    return outcome
-                if outcome is not None:
-                    failures.append(outcome)
-        if failures and self.fleet.answers(since):
-            message = f"{failures[-1].message}, the last of {len(failures)} failures"
-            raise RefusedError(message, retries=len(failures) - 1)
-        raise self.fleet.failure()
-
-    def _rounds(self) -> Iterator[int]:
-        yield 0
-        for round in range(1, self.fleet.max_retries + 1):
-            if self.fleet.wait(round) is None:
-                return
-            yield round
+        while not failures:  # what was never sent, because all servers were left out just then, has not failed
+            for round in range(self.fleet.max_retries + 1):
+                if round:
+                    self.fleet.wait(round, max(0, len(failures) - 1))
+                since = time.monotonic()
+                for server in self.order:
+                    outcome = self.fleet.attempt(server, body, read, len(failures)) if server.usable else None
+                    if isinstance(outcome, Reply):
+                        return outcome
+                    if outcome is not None:
+                        failures.append(outcome)
+            if not self.fleet.answers(since):
+                raise self.fleet.failure()
+        message = f"{failures[-1].message}, the last of {len(failures)} failures"
+        raise RefusedError(message, retries=len(failures) - 1)
 
 
 def _differing(one: Offers, other: Offers) -> str:
