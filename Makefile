@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-slow gpu wheel clean
+.PHONY: demo test check test-slow test-ray gpu wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
@@ -13,6 +13,9 @@ test: $(VENV)/.installed check
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+test-ray: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 0 tests/test_ray.py
 
 gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py
