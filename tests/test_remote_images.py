@@ -194,7 +194,7 @@ def test_addresses_that_are_public(address):
 
 def test_a_manifest_with_addresses_fails_by_default_and_runs_on_request(vlmkit_here, base, server, tmp_path):
     (tmp_path / "list.csv").write_text(f"image,label\n{base}/1.png?key=S3CRET,red\nhttp://10.0.0.1/2.png,red\n")
-    run = ("run", "list.csv", "--model", "scripted", "--max-failures", "100%", "--output")
+    run = ("run", "list.csv", "--model", "scripted", "--fail-on-error", "100%", "--output")
     off = vlmkit_here(*run, "off")
     assert off.returncode == 0 and "nothing is fetched by default; add --remote-images" in off.stderr
     assert server.seen == []

@@ -324,7 +324,7 @@ def test_labels_and_file_names_steer_no_terminal(tmp_path, vlmkit_here):
     (tmp_path / "data" / "cr\x1b[2Jane").mkdir(parents=True)
     (tmp_path / "data" / "cr\x1b[2Jane" / "a\x1b]0;owned\x07.png").write_bytes(encoded())
     (tmp_path / "data" / "cr\x1b[2Jane" / "b\x1b[31m.png").write_bytes(b"broken")
-    ended = vlmkit_here("run", "data", "--model", "scripted", "--output", "out", "--max-failures", "100%")
+    ended = vlmkit_here("run", "data", "--model", "scripted", "--output", "out", "--fail-on-error", "100%")
     assert ended.returncode == 0 and r"\x1b[31m.png" in ended.stderr
     assert "\x1b" not in ended.stdout + ended.stderr
 
