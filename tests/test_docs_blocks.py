@@ -109,6 +109,13 @@ def test_commands_in_sentences_have_the_options_named(page):
         check_usage(line.replace("\n", " "))
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_named_in_sentences_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`(?:python )?((?:benchmarks|plugins|tests)/[\w/-]+\.\w+)", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 STAND_INS = {"Qwen/Qwen3-VL-8B-Instruct": "tiny", "models/qwen3-vl-8b": "tiny"}
 """Models that tests cannot load, and the one that is run in their place."""
 
