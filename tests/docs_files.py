@@ -53,7 +53,7 @@ def _answers(path: Path) -> None:
 
 FILES: Mapping[str, Callable[[Path], None]] = MappingProxyType(
     {
-        **dict.fromkeys(("birds", "photos", "plants", "other-plants", "unsorted"), _folder),
+        **dict.fromkeys(("birds", "photos", "plants", "other-plants", "train/", "unsorted"), _folder),
         **dict.fromkeys(("apple.jpg", "pear.jpg", "heron.jpg"), _picture),
         **dict.fromkeys(("birds.json", "plants.json"), _taxonomy),
         "labels.txt": _labels,

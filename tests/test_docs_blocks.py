@@ -86,7 +86,9 @@ def hello(install_plugin, monkeypatch):
 
 @pytest.mark.usefixtures("hello")
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_is_sound(page):
+def test_every_block_is_sound(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path, (block.text for block in blocks(page)))
     for block in blocks(page):
         assert block.language in CHECKS, f"{block}: {block.language!r} is none of {', '.join(CHECKS)}"
         try:
