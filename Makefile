@@ -19,7 +19,7 @@ test-browser: $(VENV)/.installed
 	$(BIN)/python -m pytest -m browser -rP tests/report
 
 test-docs: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 -m docs
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m docs
 
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
