@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-slow test-browser test-docs docs gpu wheel clean
+.PHONY: demo test check test-slow test-browser test-docs docs soak gpu wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
@@ -23,6 +23,9 @@ test-docs: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+soak: $(VENV)/.installed
+	$(BIN)/python benchmarks/soak.py
 
 gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py
