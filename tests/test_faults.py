@@ -21,7 +21,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmkit.errors import BackendError, ImageError, ServerError, SystematicError, UserError
-from vlmkit.local.budget import Budget
 from vlmkit.runs.failures import AT_FIRST, IN_A_ROW, FailureWatch
 
 COLOURS = ("run", "colours:images=12", "--strategy", "halves", "--model", "colours")
@@ -200,20 +199,6 @@ def test_picture_without_memory_for_it_fails_alone(pictures, tmp_path, environme
     assert ended.returncode == 1, ended.stderr
     assert "failed: 9.png: there is no memory for its 13,000 x 13,000 pixels; scale it down" in ended.stderr
     assert [record["id"] for record in records(tmp_path / "mine") if record["error"]] == ["2.png", "9.png"]
-
-
-def test_memory_that_runs_out_on_the_host_halves_the_budget():
-    tried = []
-
-    def step(items: range) -> int:
-        tried.append(len(items))
-        if len(items) > 2:
-            raise MemoryError
-        return len(items)
-
-    budget = Budget(4096)
-    assert budget.run([1000] * 5, step) == [2, 2, 1]
-    assert budget.tokens == 2048 and tried == [4, 2, 2, 1]
 
 
 def see(watch: FailureWatch, error: Exception | None, times: int) -> None:
