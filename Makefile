@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-slow test-browser test-docs test-ray docs gpu wheel clean
+.PHONY: demo test check test-slow test-browser test-docs test-ray docs soak gpu wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
@@ -26,6 +26,9 @@ docs: $(VENV)/.installed
 
 test-ray: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 0 tests/test_ray.py
+
+soak: $(VENV)/.installed
+	$(BIN)/python benchmarks/soak.py
 
 gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -122,9 +123,11 @@ def test_ctrl_c_is_a_cancelled_run_that_goes_on(vlmkit, toy, tmp_path, environme
     process.send_signal(signal.SIGINT)
     _, told = process.communicate()
     assert process.returncode == 130
-    assert "interrupted; the same command goes on" in told and "Traceback" not in told
+    assert "the examples in flight are finished first" in told and "Traceback" not in told
+    program, *again = shlex.split(told.splitlines()[-1].partition("go on with: ")[2])
+    assert (program, *again) == ("vlmkit", *command, "--output", str(only_run(tmp_path).relative_to(tmp_path)))
     assert json.loads((only_run(tmp_path) / "results.json").read_text())["status"] == "cancelled"
-    assert vlmkit(*command).returncode == 0
+    assert vlmkit(*again).returncode == 0
     assert len(records(only_run(tmp_path))) == 12
 
 
@@ -203,6 +206,8 @@ def test_failures_are_shown_and_counted_against_the_budget(vlmkit_here, tmp_path
     assert vlmkit_here(*command, "--fail-on-error", "2").returncode == 1
     assert vlmkit_here(*command, "--fail-on-error", "3").returncode == 0
     assert vlmkit_here(*command, "--fail-on-error", "30%").returncode == 0
+    assert vlmkit_here(*command, "--fail-on-error", "0.29").returncode == 1
+    assert vlmkit_here(*command, "--fail-on-error", "0.3").returncode == 0
     assert len(records(tmp_path / "mine")) == 10
 
 
@@ -223,7 +228,7 @@ def test_at_most_five_failures_are_named(vlmkit_here):
         (("--labels", "missing.txt"), "missing.txt"),
         (("--prompt", "missing.jinja"), "missing.jinja"),
         (("--limit", "0"), "--limit"),
-        (("--fail-on-error", "many"), "neither a number of examples nor a percentage"),
+        (("--fail-on-error", "many"), "'many' is no number of examples, no percentage such as 1% and no fraction"),
         (("--modle", "x"), "--modle"),
         (("--config", "missing.toml"), "config file missing.toml: there is no such file"),
     ],

@@ -44,7 +44,7 @@ def end_run(
         context.exit(INTERRUPTED)
     if status == "unfinished":
         left = n["total"] - n["done"] - n["failed"]
-        note(f"{left:,} {what} are not asked about yet; go on with: {going_on}")
+        note(f"{left:,} of {n['total']:,} {what} are not asked about yet; go on with: {going_on}")
         return
     retry = " --retry-failed" if "retry_failed" in context.params else ""
     error(

@@ -178,6 +178,9 @@ def _decode(picture: PIL.Image.Image, where: str, limits: ImageLimits) -> PIL.Im
     try:
         picture.load()
         rgb = _rgb(picture)
+    except MemoryError:
+        hint = "scale it down, or give a smaller --in-flight"
+        raise ImageError(where, f"there is no memory for its {width:,} x {height:,} pixels", hint=hint) from None
     except Exception as error:  # on bad bytes the decoders raise nearly anything
         raise ImageError(where, "it is broken or cut off", hint="fetch it again or leave it out") from error
     turn = _UPRIGHT.get(_orientation(picture))

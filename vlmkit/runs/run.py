@@ -160,10 +160,10 @@ class Run:
         if calibration is not None:
             results["calibration"] = {key: calibration[key] for key in ("chosen", "reason")}
         n = results["n"]
-        if status == "success" and n["done"] + n["failed"] < n["total"]:
-            results["status"] = "unfinished"
-        elif status == "success" and n["failed"] > self.experiment.allowed(n["total"]):
-            results["status"] = "failed"
+        if n["done"] + n["failed"] < n["total"]:
+            results["status"] = "unfinished" if status == "success" else status
+        elif status != "failed":  # an interruption may come when all is done
+            results["status"] = "failed" if n["failed"] > self.experiment.allowed(n["total"]) else "success"
         self.files.write_results(results)
         self._tell("vlmkit_run_finished", results=results)
         return results
