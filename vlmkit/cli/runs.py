@@ -54,7 +54,7 @@ def show(root: Path, run: str, json: bool) -> None:
         return
     click.echo(str(stored.path))
     for title, content in (("manifest", stored.manifest), ("results", stored.results)):
-        rows = [(key, shown(value)) for key, value in leaves(content or {}).items()]
+        rows = [(key, shown(value)) for key, value in leaves(content or {})]
         click.echo(f"{title}:")
         console().print(table(("", ""), rows or [("none yet", "")]))
 
@@ -68,8 +68,8 @@ def delete(root: Path, names: Sequence[str], yes: bool) -> None:
     paths = dict.fromkeys(find_run(name, root) for name in names)
     for path in paths:
         read_run(path)  # nothing goes if one of them is no run
-    if not yes:
-        click.confirm(f"delete {', '.join(map(str, paths))}?", abort=True, err=True)
+    if not yes and not click.confirm(f"delete {', '.join(map(str, paths))}?", err=True):
+        return
     for path in paths:
         delete_run(path)
         note(f"deleted {path}")
