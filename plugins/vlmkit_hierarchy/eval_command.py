@@ -35,7 +35,14 @@ READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likel
 @click.command("eval")
 @click.argument("questions", required=False, type=click.Path(path_type=Path), metavar="[QUESTIONS.jsonl]")
 @CONFIG
-@click.option("--run", "directory", type=click.Path(path_type=Path), metavar="DIR", help="Judge this run; ask nothing.")
+@click.option(
+    "--run",
+    "directory",
+    envvar="VLMKIT_HIERARCHY_EVAL_RUN",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Judge this run; ask nothing.",
+)
 @click.option(
     "--predictions", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Judge these answers; ask nothing."
 )

@@ -42,9 +42,21 @@ _DEFAULT_FACTORS = FACTORS[:5]
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.jsonl")
 @CONFIG
 @MODEL
-@click.option("--strategy", "strategies", multiple=True, help="What to ask; may be repeated.  [default: flat]")
 @click.option(
-    "--run", "runs", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="Judge this run, too."
+    "--strategy",
+    "strategies",
+    envvar="VLMKIT_MIMIC_EVAL_STRATEGY",
+    multiple=True,
+    help="What to ask; may be repeated.  [default: flat]",
+)
+@click.option(
+    "--run",
+    "runs",
+    envvar="VLMKIT_MIMIC_EVAL_RUN",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Judge this run, too.",
 )
 @click.option(
     "--predictions",
@@ -55,11 +67,17 @@ _DEFAULT_FACTORS = FACTORS[:5]
 )
 @click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Pictures elsewhere than FILE says.")
 @click.option(
-    "--scorer", "scorers", type=click.Choice([*SCORERS]), multiple=True, help="May be repeated.  [default: strict]"
+    "--scorer",
+    "scorers",
+    envvar="VLMKIT_MIMIC_EVAL_SCORER",
+    type=click.Choice([*SCORERS]),
+    multiple=True,
+    help="May be repeated.  [default: strict]",
 )
 @click.option(
     "--by",
     "factors",
+    envvar="VLMKIT_MIMIC_EVAL_BY",
     type=click.Choice(FACTORS),
     multiple=True,
     help=f"A table for this factor; may be repeated.  [default: {', '.join(_DEFAULT_FACTORS)}]",

@@ -41,7 +41,11 @@ class MostType(click.ParamType[int]):
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: report.FORMAT]; - is stdout."
 )
 @click.option(
-    "--format", "name", type=click.Choice(["html", "md", "csv", "parquet"]), help="[default: by the file, else html]"
+    "--format",
+    "name",
+    envvar="VLMKIT_REPORT_FORMAT",
+    type=click.Choice(["html", "md", "csv", "parquet"]),
+    help="[default: by the file, else html]",
 )
 @click.option("--title", help="Heading of the page.")
 @click.option("--data", metavar="DATA", help="Where the pictures are now, if not where the runs found them.")

@@ -68,8 +68,8 @@ def delete(root: Path, names: Sequence[str], yes: bool) -> None:
     paths = dict.fromkeys(find_run(name, root) for name in names)
     for path in paths:
         read_run(path)  # nothing goes if one of them is no run
-    if not yes:
-        click.confirm(f"delete {', '.join(map(str, paths))}?", abort=True, err=True)
+    if not yes and not click.confirm(f"delete {', '.join(map(str, paths))}?", err=True):
+        return
     for path in paths:
         delete_run(path)
         note(f"deleted {path}")
