@@ -25,6 +25,7 @@ MADE = {
     errors.PluginError: ("mine", "it is broken"),
     errors.PluginConflictError: ("mine", "it is taken"),
     errors.ImageError: ("a.png", "it is cut off"),
+    errors.SystematicError: (3, ValueError("it is wrong")),
 }
 
 
@@ -54,7 +55,7 @@ def test_errors_travel_whole(kind):
     if kind is errors.CapabilityError:
         error = kind(["mask"], strategy="s", backend="b")
     else:
-        hint = {} if kind is errors.UnknownNameError else {"hint": "mend it"}
+        hint = {} if kind in (errors.UnknownNameError, errors.SystematicError) else {"hint": "mend it"}
         error = kind(*MADE.get(kind, ("it is wrong",)), **hint)
     there = sent(error)
     assert type(there) is kind and str(there) == str(error) and vars(there) == vars(error)

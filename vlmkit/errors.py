@@ -123,7 +123,7 @@ class SystematicError(UserError):
             f"{failures} examples failed in a row, the last one with: {last or type(last).__name__}",
             hint="see to the cause; the same command goes on from here, and --fail-on-error allows more",
         )
-        self.failures, self.last = failures, last
+        self.failures = failures
 
 
 class RunDirectoryError(UserError):
