@@ -54,7 +54,7 @@ def build_backend(
     """
     registry = builder.registry
     lora = loading.get("lora")
-    common = {**loading, "lora": None if lora is None else str(lora)}
+    common: dict[str, Any] = {**loading, "lora": None if lora is None else str(lora)}
     adapters = {entry.name: entry for entry in registry.entries("adapter")}
     name = model.partition(":")[0]
     if name in adapters:
