@@ -1,5 +1,6 @@
 """Daily use: runs listed, shown and deleted; completion; settings from files and environment; how much is said."""
 
+import io
 import json
 import subprocess
 import sys
@@ -60,9 +61,11 @@ def test_runs_are_listed_shown_and_deleted(vlmkit_here, tmp_path: Path):
 
 def test_delete_asks_first(vlmkit_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     vlmkit_here(*COLOURS, "--output", "runs/one")
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda *_: "n")
-    assert vlmkit_here("runs", "delete", "one").stderr.startswith("delete runs/one? [y/N]:")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\ny\n"))
+    assert vlmkit_here("runs", "delete", "one").returncode == 0
     assert (tmp_path / "runs" / "one").exists()
+    assert vlmkit_here("runs", "delete", "one").returncode == 0
+    assert not (tmp_path / "runs" / "one").exists()
 
 
 def test_a_short_name_means_one_run(tmp_path: Path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -19,7 +18,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 """From what stands there so far to what it may become."""
 
 
-def names(kind: Any, path: str | None = None, joint: str | None = None) -> Complete:
+def names(kind: str, path: str | None = None, joint: str | None = None) -> Complete:
     """Return what completes names of the registry.
 
     Args:

@@ -56,7 +56,7 @@ def build_backend(
     """
     registry = builder.registry
     lora = loading.get("lora")
-    common = {
+    common: dict[str, Any] = {
         **loading,
         "lora": None if lora is None else str(lora),
         "base_url": tuple(loading.get("base_url", ())) or None,
