@@ -83,7 +83,7 @@ def ranked(servers: Iterable[Address], key: str) -> Sequence[Address]:
 def _uniform(url: str, key: str) -> float:
     """Return a number above 0 and below 1, drawn by the hash of both."""
     drawn = int.from_bytes(hashlib.sha256(f"{url}\0{key}".encode()).digest()[:8], "big") >> (64 - _BITS)
-    return (drawn + 0.5) / 2**_BITS
+    return math.ldexp(drawn + 0.5, -_BITS)
 
 
 def _weight(options: Sequence[str]) -> float:
