@@ -74,7 +74,7 @@ TWO = ("--devices", "cpu,cpu")
 GLYPHS = ("run", "glyphs:labels=12,images=36", "--strategy", "dci:group_size=5")
 
 
-@given(st.integers(0, 300), st.integers(1, 5), st.integers(1, 40))
+@given(st.integers(0, 60), st.integers(1, 4), st.integers(1, 12))
 def test_batches_hold_every_example_once_and_shrink_towards_the_end(number, takers, most):
     backlog = Backlog(iter(map(example, range(number))), takers, most)
     batches = []
