@@ -23,7 +23,7 @@ from vlmkit_engines.crew import LIVES
 from vlmkit_engines.devices import DevicesEngine
 
 MORTAL = '''
-"""A model that takes its process with it, or finds everything wrong, when it sees what it was told to look for."""
+"""A model that takes its process with it, or finds everything wrong, at one picture, told by its number."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ class Mortal:
         return self.inner.identity
 
     def answer(self, queries):
-        seen = {image.source for query in queries for image in query.images}
+        seen = {image.source[:4] for query in queries for image in query.images}
         if self.refuses in seen:
             raise ModelError("there are no weights", hint="fetch them")
         if self.dies_of in seen and not (self.once and self.once.exists()):
@@ -74,7 +74,7 @@ TWO = ("--devices", "cpu,cpu")
 GLYPHS = ("run", "glyphs:labels=12,images=36", "--strategy", "dci:group_size=5")
 
 
-@given(st.integers(0, 300), st.integers(1, 5), st.integers(1, 40))
+@given(st.integers(0, 60), st.integers(1, 4), st.integers(1, 12))
 def test_batches_hold_every_example_once_and_shrink_towards_the_end(number, takers, most):
     backlog = Backlog(iter(map(example, range(number))), takers, most)
     batches = []
@@ -119,9 +119,9 @@ def solved(plugins, options: str = "", *, engine=None, number: int = 40):
 
 
 def test_an_example_that_kills_its_process_every_time_fails_alone(mortal, caplog):
-    found, local = solved(mortal, "dies_of=7")
+    found, local = solved(mortal, "dies_of=0007")
     (failed,) = [one for one in found if one.error is not None]
-    assert failed.example.id == "7" and isinstance(failed.error, BackendError)
+    assert failed.example.id.startswith("0007-") and isinstance(failed.error, BackendError)
     assert f"{LIVES} processes died over it, the last one of SIGKILL" in str(failed.error)
     for one in found:
         assert one.prediction == (None if one is failed else local[one.example.id].prediction)
@@ -130,20 +130,20 @@ def test_an_example_that_kills_its_process_every_time_fails_alone(mortal, caplog
 
 
 def test_a_process_that_dies_once_costs_no_example(mortal, tmp_path):
-    found, local = solved(mortal, f"dies_of=7,once={tmp_path / 'once'}")
+    found, local = solved(mortal, f"dies_of=0007,once={tmp_path / 'once'}")
     assert all(one.prediction == local[one.example.id].prediction for one in found)
 
 
 def test_what_is_wrong_with_everything_ends_the_run_and_all_processes(mortal):
     with pytest.raises(UserError, match="there are no weights; fetch them"):
-        solved(mortal, "refuses=30")
+        solved(mortal, "refuses=0030")
     assert active_children() == []
 
 
 def test_processes_that_die_too_often_end_the_run(mortal):
     engine = DevicesEngine("cpu", batch=1, threads=1, replacements=1)
     with pytest.raises(UserError, match="all processes died too often; is memory short"):
-        solved(mortal, "dies_of=0", engine=engine, number=3)
+        solved(mortal, "dies_of=0000", engine=engine, number=3)
 
 
 def test_options_that_contradict_are_refused(vlmkit_here):
