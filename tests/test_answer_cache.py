@@ -48,6 +48,7 @@ from vlmkit.cache.values import from_bytes, to_bytes
 from vlmkit.errors import BackendError, CacheError, UnknownNameError
 from vlmkit.local.beside import beside_weights
 from vlmkit.testing.strategies import ballots
+from vlmkit_adapters.openai import ServerBackend
 from vlmkit_strategies.dci import DCI
 
 
@@ -281,6 +282,17 @@ def test_replies_left_to_chance_are_not_kept_nor_shared(folder):
         assert store.holdings() == []
 
 
+@pytest.mark.parametrize("greedy", ["yes", "no"])
+def test_what_a_server_draws_is_left_to_chance(greedy):
+    told = {"logprobs": "yes", "token_ids": "no", "choices": "none", "length": "max_tokens", "greedy": greedy}
+    server = ServerBackend("m", "http://127.0.0.1:9/v1", **told)
+    assert server.depends_on(evolve(CHOOSE, readout=Letter())) == {}
+    assert server.depends_on(evolve(GENERATE, temperature=0.7, seed=1)) is None
+    for query in (GENERATE, evolve(CHOOSE, readout=Reply())):
+        assert server.depends_on(query) == (None if greedy == "no" else {})
+    server.close()
+
+
 def test_a_backend_that_takes_several_calls_at_once_still_does(folder):
     with AnswerStore.open(folder()) as store:
         server, local = cached(Dicer(), store), cached(Recorder(), store)
@@ -471,9 +483,13 @@ def test_the_embedded_model_answers_the_same_with_and_without(folder):
 
     def solve(cache: Path | None) -> list:
         with Pipeline("tiny", DCI(group_size=5), cache=cache) as pipeline:
-            return list(pipeline.solve(data, data.labels))
+            found = list(pipeline.solve(data, data.labels))
+            loaded.append("parameters" in pipeline.backend.identity)
+            return found
 
+    loaded: list[bool] = []
     plain, first, again = solve(None), solve(path), solve(path)
+    assert loaded == [True, True, False], "what is all there needs no weights"
     assert [one.prediction for one in plain] == [one.prediction for one in first] == [one.prediction for one in again]
     assert sum((one.usage for one in again), Usage()) == Usage(queries=10, cached=10)
     assert sum(one.usage.cached for one in first) == 0
