@@ -209,7 +209,7 @@ FORMS = (
     'other:password="{} {}"',
     "Authorization: Bearer {}",
     '{{"x-api-key": "{}", "token": "{}"}}',
-    "sk-{}",
+    "sk-proj-0123456789abcdef{}",
 )
 
 
@@ -269,11 +269,8 @@ def test_a_server_that_repeats_the_key_is_not_repeated(tmp_path, vlmkit_here, ca
         f"bad key {SECRET}; sent Authorization: Bearer {SECRET} to http://proxy:{SECRET[:-1]}@inner/?key={SECRET[1:]}"
     )
     offers = "logprobs=no,token_ids=no,choices=none,length=max_tokens,greedy=yes"
-    with FakeServer(
-        answered_by(ScriptedBackend()),
-        faults=[Fault("status", status, message=echo) for status in (503, 400, 400)],
-        key=SECRET,
-    ) as server:
+    faults = [Fault("status", status, message=echo) for status in (503, 400, 400)]
+    with FakeServer(answered_by(ScriptedBackend()), faults=faults, key=SECRET) as server:
         model = f"openai:base_url={server.base_url},model=fake,{offers}"
         run = (
             "run",

@@ -6,7 +6,7 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Timer
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -34,6 +34,10 @@ class _Refused(Exception):
         self.hint = hint
 
 
+def _lowered(hosts: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(str.lower, hosts))
+
+
 @frozen
 class Remote:
     """Fetches pictures over HTTP and HTTPS.
@@ -48,7 +52,7 @@ class Remote:
         seconds: Longest time for one picture, redirects included, from the first connection on.
     """
 
-    hosts: frozenset[str] = field(default=frozenset(), converter=lambda hosts: frozenset(map(str.lower, hosts)))
+    hosts: frozenset[str] = field(default=frozenset(), converter=_lowered)
     seconds: float = field(default=30.0, validator=gt(0))
 
     def fetch(self, source: ImageUrl, *, name: str, most: int) -> bytes:
