@@ -14,7 +14,7 @@ HIDDEN = "***"
 _ADDRESS = re.compile(
     r"""(?<![a-z0-9+.-]) (?P<scheme>[a-z][a-z0-9+.-]+:/{1,2})
         (?P<user>[^\s/?#"'<>]*@ | [^\s/?#"'<>:]*:[^\s"'<>]*@)?  (?P<place>[^\s?#"'<>]*)
-        (?P<query>\?[^\s#"'<>]*)?  (?P<fragment>\#[^\s"'<>]*)?""",
+        (?P<query>\?(?:[^\s#"'<>]*[^\s#"'<>:;,.)])?)?  (?P<fragment>\#(?:[^\s"'<>]*[^\s"'<>:;,.)])?)?""",
     re.IGNORECASE | re.VERBOSE,
 )
 
