@@ -209,7 +209,7 @@ FORMS = (
     'other:password="{} {}"',
     "Authorization: Bearer {}",
     '{{"x-api-key": "{}", "token": "{}"}}',
-    "sk-{}",
+    "sk-proj-0123456789abcdef{}",
 )
 
 
@@ -269,11 +269,8 @@ def test_a_server_that_repeats_the_key_is_not_repeated(tmp_path, vlmkit_here, ca
         f"bad key {SECRET}; sent Authorization: Bearer {SECRET} to http://proxy:{SECRET[:-1]}@inner/?key={SECRET[1:]}"
     )
     offers = "logprobs=no,token_ids=no,choices=none,length=max_tokens,greedy=yes"
-    with FakeServer(
-        answered_by(ScriptedBackend()),
-        faults=[Fault("status", status, message=echo) for status in (503, 400, 400)],
-        key=SECRET,
-    ) as server:
+    faults = [Fault("status", status, message=echo) for status in (503, 400, 400)]
+    with FakeServer(answered_by(ScriptedBackend()), faults=faults, key=SECRET) as server:
         model = f"openai:base_url={server.base_url},model=fake,{offers}"
         run = (
             "run",
@@ -321,12 +318,17 @@ def test_tables_messages_and_json_steer_no_terminal(capsys):
 
 
 def test_labels_and_file_names_steer_no_terminal(tmp_path, vlmkit_here):
-    (tmp_path / "data" / "cr\x1b[2Jane").mkdir(parents=True)
-    (tmp_path / "data" / "cr\x1b[2Jane" / "a\x1b]0;owned\x07.png").write_bytes(encoded())
-    (tmp_path / "data" / "cr\x1b[2Jane" / "b\x1b[31m.png").write_bytes(b"broken")
-    ended = vlmkit_here("run", "data", "--model", "scripted", "--output", "out", "--fail-on-error", "100%")
-    assert ended.returncode == 0 and r"\x1b[31m.png" in ended.stderr
-    assert "\x1b" not in ended.stdout + ended.stderr
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a\x1b]0;owned\x07.png").write_bytes(encoded())
+    (tmp_path / "data" / "b\x1b[31m.png").write_bytes(b"broken")
+    (tmp_path / "labels.txt").write_text("gnp\u202e.crane\ngnp\u202e.heron\n")
+    run = ("run", "data", "--labels", "labels.txt", "--model", "scripted", "--fail-on-error", "100%", "--output", "out")
+    ended = vlmkit_here(*run)
+    assert ended.returncode == 0 and r"b\x1b[31m.png" in ended.stderr and r"a\x1b]0;owned\x07.png" in ended.stdout
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", ended.stdout + ended.stderr)
+    (tmp_path / "labels.txt").write_text("cr\x1b[2Jane\n")
+    refused = vlmkit_here(*run)
+    assert refused.returncode == 2 and "control character" in refused.stderr and "\x1b" not in refused.stderr
 
 
 # The page

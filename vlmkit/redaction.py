@@ -10,11 +10,12 @@ from typing import Any
 HIDDEN = "***"
 """Stands where a secret stood."""
 
-# The last form of a user is that of a password with an unescaped "/", "?" or "#".
+# One slash is what a path leaves of two. The last form of a user is that of a password with an unescaped "/", "?"
+# or "#".
 _ADDRESS = re.compile(
-    r"""(?<![a-z0-9+.-]) (?P<scheme>[a-z][a-z0-9+.-]*://)
+    r"""(?<![a-z0-9+.-]) (?P<scheme>[a-z][a-z0-9+.-]+:/{1,2})
         (?P<user>[^\s/?#"'<>]*@ | [^\s/?#"'<>:]*:[^\s"'<>]*@)?  (?P<place>[^\s?#"'<>]*)
-        (?P<query>\?[^\s#"'<>]*)?  (?P<fragment>\#[^\s"'<>]*)?""",
+        (?P<query>\?(?:[^\s#"'<>]*[^\s#"'<>:;,.)])?)?  (?P<fragment>\#(?:[^\s"'<>]*[^\s"'<>:;,.)])?)?""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -32,7 +33,7 @@ _AUTHORIZATION = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
-_KNOWN = re.compile(r"\b(?:sk-|hf_|ghp_|github_pat_|glpat-|xox[a-z]-|AKIA|AIza)[\w-]{12,}")
+_KNOWN = re.compile(r"\b(?:sk-|hf_|ghp_|github_pat_|glpat-|xox[a-z]-|AKIA|AIza|eyJ)[\w.%~-]{16,}")
 
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 """Classes of characters by which a text turns its direction of writing, and so may look like another."""

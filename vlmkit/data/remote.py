@@ -35,7 +35,7 @@ class _Refused(Exception):
 
 
 def _lowered(hosts: Iterable[str]) -> frozenset[str]:
-    return frozenset(host.lower() for host in hosts)
+    return frozenset(map(str.lower, hosts))
 
 
 @frozen
