@@ -196,6 +196,7 @@ def start(tmp_path, environment):
             process.communicate()
 
 
+@pytest.mark.slow
 def test_results_are_those_of_one_process_though_one_is_killed_on_the_way(start, vlmkit_here, tmp_path):
     process = start(*GLYPHS, *TWO, "--output", "two")
     until(lambda: (tmp_path / "two" / "predictions.jsonl").exists() and records(tmp_path / "two"), "no prediction")

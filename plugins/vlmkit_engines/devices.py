@@ -70,6 +70,8 @@ class DevicesEngine:
 
     @property
     def _threads(self) -> int:
+        if self.threads is not None:
+            return self.threads
         import torch  # only now: a list of engines stays quick
 
-        return self.threads or min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) // len(self.devices)))
+        return min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) // len(self.devices)))

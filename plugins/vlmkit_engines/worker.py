@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
@@ -25,9 +26,9 @@ def work(
         taxonomy: The tree that the labels are leaves of.
         threads: Threads to compute with.
     """
-    import torch
-
-    torch.set_num_threads(threads)
+    torch = sys.modules.get("torch")  # without it the pipeline is none of a local model, and has no use for threads
+    if torch is not None:
+        torch.set_num_threads(threads)
     try:
         with pipeline:
             while True:

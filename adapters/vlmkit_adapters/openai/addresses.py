@@ -51,7 +51,7 @@ class Address:
         return self.url if self.weight == 1 else f"{self.url};weight={self.weight:g}"
 
 
-def addresses(base_url: str | Iterable[str]) -> tuple[Address, ...]:
+def addresses(base_url: str | Sequence[str]) -> tuple[Address, ...]:
     """Read the addresses of servers, also as one text with commas between them.
 
     Raises:
