@@ -218,7 +218,7 @@ def counted(workload: Workload, size: str, strategies: Sequence[str], folder: Pa
 def _processor(directory: Path) -> Any:
     from transformers import AutoImageProcessor
 
-    return AutoImageProcessor.from_pretrained(directory)
+    return AutoImageProcessor.from_pretrained(directory, trust_remote_code=False)
 
 
 @click.command()

@@ -131,10 +131,11 @@ def test_a_picture_that_cannot_be_read_fails_alone_and_is_asked_about_again(vlmk
 def test_an_evaluation_of_which_every_image_failed_has_no_figures(vlmkit_here, install_plugin, bank):
     install_plugin("mute", CHATTY.replace("chatty", "mute").replace("return [Text", "1 / 0; return [Text"))
     model = ("--model", "mute", "--readout", "generate")
-    asked = ("hierarchy", "eval", "bank.jsonl", *model, "--output", "run", "--json")
+    # Fewer than would end the run early.
+    asked = ("hierarchy", "eval", "bank.jsonl", *model, "--limit", "4", "--output", "run", "--json")
     done = vlmkit_here(*asked)
     results = json.loads(done.stdout)
-    assert (done.returncode, results["n"]) == (1, {"total": 6, "done": 0, "failed": 6})
+    assert (done.returncode, results["n"]) == (1, {"total": 4, "done": 0, "failed": 4})
     assert results["metrics"]["hca"] is None and results["metrics"]["level_accuracy"] == []
     assert "HCA" in vlmkit_here(*asked[:-1]).stdout
 
@@ -161,7 +162,9 @@ def test_text_mode_shows_no_image_and_fills_the_leaf_in(vlmkit_here, bank, tmp_p
     whole = results_of(vlmkit_here(*asked, "--no-autofill-leaf", "--output", "whole"))
     assert whole["usage"]["queries"] == 6 * 4
     levels = [run["metrics"]["level_accuracy"][:3] for run in (filled, whole)]
-    assert levels[0] == levels[1]
+    # Their intervals come from resamples of all figures together, of which the leaf is another one.
+    shares = [[(each["depth"], each["value"], each["n"]) for each in one] for one in levels]
+    assert shares[0] == shares[1]
 
 
 @pytest.mark.parametrize("recipe", ["qwen3_vl", "mllama", "idefics3"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 
+import PIL.Image
 from attrs import field, frozen
 from attrs.validators import ge
 
@@ -17,10 +17,12 @@ from vlmkit.engine.feed import Feed
 from vlmkit.engine.job import Job, Solved
 from vlmkit.errors import CapabilityError, UserError
 from vlmkit.prompts import Prompt, default_prompt
-from vlmkit.types import Ask, Classify, Example, LabelSpace, Task, Taxonomy
+from vlmkit.types import Ask, Classify, Example, Image, LabelSpace, Task, Taxonomy
 
 _BEGUN = 4
 """Most examples begun for each one in flight: behind one that is slow, others are done and wait to be yielded."""
+
+_BLANK = Image(PIL.Image.new("RGB", (1, 1)), "blank")
 
 
 @frozen
@@ -79,7 +81,8 @@ class Engine:
                     if fed is None:
                         exhausted = True
                     else:
-                        window.append(self._start(*fed))
+                        example, task = fed
+                        window.append(self._start(example, task.result))
                 while window and window[0].done:
                     yield window.popleft().solved
                 if not window:
@@ -96,13 +99,14 @@ class Engine:
     def begin(self, example: Example, labels: LabelSpace, *, taxonomy: Taxonomy | None = None) -> None:
         """Run the strategy up to its first queries and ask nothing; what is wrong with the example alone is no matter.
 
+        Pictures stay closed: a blank one stands for each.
+
         Raises:
             UserError: The strategy finds the request as a whole wrong.
         """
-        opened = partial(self._open, labels=labels, seed=0, prompt=default_prompt(), taxonomy=taxonomy)
-        with Feed([example], opened, ahead=1) as feed:
-            for fed in feed:
-                self._start(*fed)
+        images = (_BLANK,) * len(example.images)
+        task = _task(example, images, labels, seed=0, prompt=default_prompt(), taxonomy=taxonomy)
+        self._start(example, lambda: task)
 
     def _has_room(self, window: Collection[Job]) -> bool:
         return len(window) < _BEGUN * self.in_flight and sum(not job.done for job in window) < self.in_flight
@@ -112,19 +116,31 @@ class Engine:
         images = self.opener.open(example)
         if isinstance(self.backend, Prepares):
             self.backend.prepare(images)
-        if example.question is not None:
-            return Ask(images=images, question=example.question, id=example.id, seed=seed)
-        return Classify(images=images, labels=labels, id=example.id, seed=seed, prompt=prompt, taxonomy=taxonomy)
+        return _task(example, images, labels, seed=seed, prompt=prompt, taxonomy=taxonomy)
 
-    def _start(self, example: Example, opened: Future[Task]) -> Job:
+    def _start(self, example: Example, task: Callable[[], Task]) -> Job:
         job = Job(example, self.keep_exchanges)
         try:
-            job.begin(self.strategy.solve(opened.result()))
+            job.begin(self.strategy.solve(task()))
         except UserError:
             raise
         except Exception as error:
             job.fail(error)
         return job
+
+
+def _task(
+    example: Example,
+    images: Sequence[Image],
+    labels: LabelSpace,
+    *,
+    seed: int,
+    prompt: Prompt,
+    taxonomy: Taxonomy | None,
+) -> Task:
+    if example.question is not None:
+        return Ask(images=images, question=example.question, id=example.id, seed=seed)
+    return Classify(images=images, labels=labels, id=example.id, seed=seed, prompt=prompt, taxonomy=taxonomy)
 
 
 def check_capabilities(strategy: Strategy, backend: Backend) -> None:
