@@ -90,14 +90,12 @@ def vlmkit(tmp_path: Path, environment: Mapping[str, str]) -> Vlmkit:
 
 
 @pytest.fixture
-def vlmkit_here(
-    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Vlmkit:
-    """Run ``vlmkit`` with the toy plugin in this process, in the directory ``tmp_path``: quicker than a new process."""
-    monkeypatch.syspath_prepend(toy)
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vlmkit:
+    """Run ``vlmkit`` in this process, in the directory ``tmp_path``: quicker than a new process."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()  # what the test itself printed
         with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
             for name, value in {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", **variables}.items():
                 patch.setenv(name, value)
@@ -107,6 +105,13 @@ def vlmkit_here(
         return subprocess.CompletedProcess(arguments, end.value.code, *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture
+def vlmkit_here(toy: Path, in_process: Vlmkit, monkeypatch: pytest.MonkeyPatch) -> Vlmkit:
+    """Run ``vlmkit`` with the toy plugin in this process, in the directory ``tmp_path``."""
+    monkeypatch.syspath_prepend(toy)
+    return in_process
 
 
 @pytest.fixture

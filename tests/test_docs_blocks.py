@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -129,8 +130,7 @@ def to_run(page: str) -> list[Block]:
 @pytest.mark.docs
 @pytest.mark.usefixtures("hello")
 @pytest.mark.parametrize("page", [page for page in PAGES if to_run(page)])
-def test_page_runs(page, environment, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_page_runs(page, in_process, environment, tmp_path):
     Path(".venv").symlink_to(sys.prefix)
     prepare(tmp_path, (block.text for block in to_run(page)))
     names = {"__name__": "page"}
@@ -139,19 +139,23 @@ def test_page_runs(page, environment, tmp_path, monkeypatch):
             exec(compile(block.text, str(block), "exec"), names)
         else:
             for command in commands(block):
-                run(command, environment, str(block))
+                run(command, in_process, environment, str(block))
 
 
-def run(command: Command, environment, where: str) -> None:
+def run(command: Command, in_process, environment, where: str) -> None:
     """Run a command; what it prints is what the page shows."""
     if " install " in command.text:
         return check_command(command.text)
     line = command.text
     for model, stand_in in STAND_INS.items():
         line = line.replace(model, stand_in)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    shell = ["bash", "-c", line]
-    done = subprocess.run(shell, env={**environment, "PATH": path}, capture_output=True, text=True, timeout=600)
+    program, *arguments = shlex.split(line.replace("\\\n", " "))
+    if Path(program).name == "vlmkit":
+        done = in_process(*arguments)
+    else:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        shell = ["bash", "-c", line]
+        done = subprocess.run(shell, env={**environment, "PATH": path}, capture_output=True, text=True, timeout=600)
     assert (done.returncode != 0) == command.fails, f"{where}: {line}{done.stdout}{done.stderr}"
     shown = done.stderr if command.fails else done.stdout
     same = OutputChecker().check_output(command.output, shown, ELLIPSIS | NORMALIZE_WHITESPACE)
