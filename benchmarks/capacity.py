@@ -251,16 +251,11 @@ def main(model: str, strategy: Sequence[str], images_per_label: int, plot: Path 
     head = ["workload", "strategy", "queries", "tokens", "TFLOP", "images/s a node, model", "bottleneck"]
     click.echo(f"{model}, {date.today()}, {platform.processor() or platform.machine()}; cells are per image\n")
     click.echo(table([*head, "GPU-hours", "US$"], [cost.row() for cost in costs]))
-    feeds = {cost.workload.name: cost for cost in costs}
+    feeds = {cost.workload: cost for cost in costs}
     head = ["workload", "images", "labels", "decode", "preprocessing", "network", "storage"]
     rows = [
-        [
-            name,
-            f"{one.workload.images:,}",
-            f"{one.workload.labels:,}",
-            *(f"{one.rates[part]:,.0f}" for part in head[3:]),
-        ]
-        for name, one in feeds.items()
+        [work.name, f"{work.images:,}", f"{work.labels:,}", *(f"{one.rates[part]:,.0f}" for part in head[3:])]
+        for work, one in feeds.items()
     ]
     click.echo("\nImages a second that a node can get ready:\n\n" + table(head, rows))
     if plot is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import ERROR, getLogger
 
@@ -34,10 +34,11 @@ def connected(address: str | None) -> Iterator[None]:
     own = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address is None else {}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray says with plain ones that a node did not start in time
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         raise UserError(
-            f"no Ray cluster is to be had at {address or 'this machine'} ({str(error).strip().splitlines()[0]})",
-            hint="start one with ray start --head, or leave --address out",
+            f"there is no Ray cluster at {address}" if address else "no Ray cluster starts here",
+            hint=f"start one with ray start --head, and give its --address ({reason})",
         ) from error
     try:
         yield
@@ -60,15 +61,11 @@ def room(cpus: float, gpus: float | None) -> tuple[int, float]:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if gpus is None:
         gpus = 1 if any("GPU" in node for node in nodes) else 0
-    share = {"CPU": cpus, "GPU": gpus}
-    fits = sum(_times(node, share) for node in nodes)
+    share = {name: amount for name, amount in (("CPU", cpus), ("GPU", gpus)) if amount}
+    fits = sum(int(min(node.get(name, 0) / amount for name, amount in share.items())) for node in nodes)
     if not fits:
         raise UserError(
             f"no node of the Ray cluster has the {cpus:g} CPUs and {gpus:g} GPUs of a worker",
             hint="lower --gpus-per-worker, or --engine ray:cpus_per_worker=N",
         )
     return fits, gpus
-
-
-def _times(node: Mapping[str, float], share: Mapping[str, float]) -> int:
-    return int(min(node.get(name, 0) / amount for name, amount in share.items() if amount))

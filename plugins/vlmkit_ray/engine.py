@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -15,11 +16,7 @@ from vlmkit.errors import BackendError, UserError
 from vlmkit_ray.cluster import connected, room
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from ray import ObjectRef
-
-    from vlmkit_ray.blocks import Waiting
-    from vlmkit_ray.pool import Pool
 
 LOGS = "/tmp/ray/session_latest/logs"
 """Where Ray writes them on every node, unless told otherwise."""
@@ -39,7 +36,7 @@ class RayEngine:
         address: Address of the cluster, ``auto`` for the one on this machine; by default one is started here, and
             ends with the run.
         block: Examples that a worker is handed at once; where it dies, they are solved again.
-        attempts: Most times that a block is solved if its worker dies each time.
+        attempts: Most times that a block is begun, if its worker dies each time.
     """
 
     workers: int | None = field(default=None, validator=optional(ge(1)))
@@ -66,38 +63,38 @@ class RayEngine:
         """
         job = pickle.dumps((pipeline, labels, taxonomy))
         with connected(self.address):
-            # Only now: they need what the extra brings.
-            from vlmkit_ray.blocks import Waiting
-            from vlmkit_ray.pool import Pool
+            from vlmkit_ray.blocks import fetch, store  # only now: they need what the extra brings
+            from vlmkit_ray.pool import answers
 
-            fits, gpus = room(self.cpus_per_worker, self.gpus_per_worker)
-            pool = Pool(job, self.workers or fits, self.cpus_per_worker, gpus, self.attempts)
-            waiting = Waiting.of(examples, self.block)
+            cpus = self.cpus_per_worker
+            fits, gpus = room(cpus, self.gpus_per_worker)
+            ask = partial(answers, job=job, attempts=self.attempts, workers=self.workers or fits, cpus=cpus, gpus=gpus)
+            waiting = store(examples, self.block)
             total = len(waiting)
-            yield from _solved(pool, waiting, waiting.blocks, stop)
-            if not waiting or stop():
+            yield from _solved(ask(waiting.values()), waiting, stop)
+            if stop():
                 return
-            if len(waiting) == total:
+            if total and len(waiting) == total:
                 raise UserError(
                     "no Ray worker lived long enough to solve a block",
                     hint=f"is memory short? Lower --in-flight, and see the logs of Ray in {LOGS}",
                 )
-            yield from _solved(pool, waiting, Waiting.of(waiting, 1).blocks, stop)
+            yield from _solved(ask(store(fetch(waiting), 1).values()), waiting, stop)
             if stop():
                 return
-            for example in waiting:
+            for example in fetch(waiting):
                 lost = BackendError(f"lost {self.attempts} workers in a row", hint=f"see the logs of Ray in {LOGS}")
                 yield Solved(example, error=lost)
 
 
 def _solved(
-    pool: Pool, waiting: Waiting, blocks: list[ObjectRef[pa.Table]], stop: Callable[[], bool]
+    answers: Iterable[Solved | UserError], waiting: dict[str, ObjectRef], stop: Callable[[], bool]
 ) -> Iterator[Solved]:
-    """Yield the answers to examples that wait for one."""
-    for answer in pool.answers(blocks):
+    """Yield the answers to examples that wait for one, and let them wait no longer."""
+    for answer in answers:
         if isinstance(answer, UserError):
             raise answer
-        if waiting.take(answer.example):
+        if waiting.pop(answer.example.id, None) is not None:
             yield answer
         if stop():
             return

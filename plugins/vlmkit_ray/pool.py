@@ -1,4 +1,4 @@
-"""The pool of workers: actors with a pipeline each, which Ray Data hands blocks to, and replaces where they die."""
+"""The pool of workers: actors with a pipeline each; Ray Data hands them blocks, and replaces those that die."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from attrs import frozen
 from ray import data
 
 from vlmkit import Example
@@ -20,41 +19,38 @@ from vlmkit.errors import UserError
 from vlmkit_ray.blocks import pack, unpack
 
 
-@frozen
-class Pool:
-    """Workers that solve blocks of examples.
+def answers(
+    blocks: Iterable[ray.ObjectRef], job: bytes, *, attempts: int, workers: int, cpus: float, gpus: float
+) -> Iterator[Solved | UserError]:
+    """Yield what became of the examples in blocks, as blocks are done, or the error that ends the run.
 
     Args:
+        blocks: The blocks.
         job: The pipeline, labels and taxonomy, pickled.
+        attempts: Most times that a block is begun.
         workers: Most actors at once; there are fewer while the cluster has no room for more.
         cpus: CPU cores of each.
         gpus: GPUs of each.
-        attempts: Most times that a block is begun.
     """
-
-    job: bytes
-    workers: int
-    cpus: float
-    gpus: float
-    attempts: int
-
-    def answers(self, blocks: list[ray.ObjectRef[pa.Table]]) -> Iterator[Solved | UserError]:
-        """Yield what became of the examples in blocks, as blocks are done, or the error that ends the run."""
-        context = data.DataContext.get_current().copy()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        begun = ray.remote(num_cpus=0)(Begun).remote()
-        with data.DataContext.current(context):
-            solved = data.from_arrow_refs(blocks).map_batches(
-                Worker,
-                fn_constructor_args=(self.job, begun, self.attempts, os.getcwd()),
-                batch_size=None,
-                batch_format="pyarrow",
-                compute=data.ActorPoolStrategy(min_size=1, max_size=self.workers, initial_size=self.workers),
-                num_cpus=self.cpus,
-                num_gpus=self.gpus,
-            )
-        for block in solved.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from unpack(block)
+    refs = list(dict.fromkeys(blocks))
+    if not refs:
+        return
+    context = data.DataContext.get_current().copy()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    # Where its node dies it starts again elsewhere, and counts from zero.
+    begun = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Begun).remote()
+    with data.DataContext.current(context):
+        solved = data.from_arrow_refs(refs).map_batches(
+            Worker,
+            fn_constructor_args=(job, begun, attempts, os.getcwd()),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+            num_cpus=cpus,
+            num_gpus=gpus,
+        )
+    for block in solved.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from unpack(block)
 
 
 class Begun:
@@ -70,15 +66,7 @@ class Begun:
 
 
 class Worker:
-    """Holds one pipeline, and with it one model.
-
-    Args:
-        job: The pipeline, labels and taxonomy, pickled. They are unpickled at the first block, so that what is wrong
-            with them on this node is told like any other error.
-        begun: The actor with a ``Begun``.
-        attempts: Most times that a block is begun.
-        directory: Where relative paths start, if this node has it.
-    """
+    """Holds one pipeline, and with it one model; relative paths start in ``directory``, if this node has it."""
 
     def __init__(self, job: bytes, begun: Any, attempts: int, directory: str) -> None:
         self.job, self.begun, self.attempts = job, begun, attempts
@@ -87,6 +75,7 @@ class Worker:
 
     @cached_property
     def _solve(self) -> Callable[[Iterable[Example]], Iterator[Solved]]:
+        # At the first block: what is wrong with them on this node is then told like any other error.
         pipeline, labels, taxonomy = pickle.loads(self.job)
         return partial(pipeline.solve, labels=labels, taxonomy=taxonomy)
 
@@ -96,12 +85,12 @@ class Worker:
         Nothing becomes of a block that has cost as many workers their lives as it may.
         """
         examples = list(unpack(block))
-        answers: list[Solved | UserError] = []
+        results: list[Solved | UserError] = []
         if ray.get(self.begun.again.remote(tuple(example.id for example in examples))) > self.attempts:
-            return pack(answers)
+            return pack(results)
         try:
             for solved in self._solve(examples):
-                answers.append(portable(solved))
+                results.append(portable(solved))
         except UserError as error:
-            answers.append(error)
-        return pack(answers)
+            results.append(error)
+        return pack(results)
