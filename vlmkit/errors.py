@@ -12,7 +12,8 @@ VlmkitError
 │   ├── ServerError           a server is out of reach, or refuses us as a whole
 │   ├── CapabilityError       the backend cannot do what the strategy asks for
 │   ├── SystematicError       example after example fails in the same way
-│   └── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
+│   ├── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
+│   └── CacheError            an answer cache cannot be used, is damaged, or is something else
 ├── PluginError               a plugin is broken; kept and shown, never fatal by itself
 │   └── PluginConflictError   two plugins claim one name
 ├── ImageError                one picture cannot be decoded; its example fails, the run goes on
@@ -29,10 +30,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+from vlmkit.redaction import redacted
 
 
 class VlmkitError(Exception):
-    """Base of every vlmkit error: what is wrong, where, and a hint on what to do.
+    """Base of every vlmkit error: what is wrong, where, and a hint on what to do; both without secrets.
 
     Args:
         message: What is wrong and where, in one sentence without a full stop.
@@ -40,12 +44,16 @@ class VlmkitError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redacted(message)
+        self.hint = redacted(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception pickles as a call with its message, and most classes here are made from something else.
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class UserError(VlmkitError):
@@ -115,11 +123,15 @@ class SystematicError(UserError):
             f"{failures} examples failed in a row, the last one with: {last or type(last).__name__}",
             hint="see to the cause; the same command goes on from here, and --fail-on-error allows more",
         )
-        self.failures, self.last = failures, last
+        self.failures = failures
 
 
 class RunDirectoryError(UserError):
     """A run directory cannot be used for this run."""
+
+
+class CacheError(UserError):
+    """An answer cache cannot be used, is damaged, or is something else."""
 
 
 class PluginError(VlmkitError):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
-from vlmkit.cli.output import console, note, print_json, table, warning, write_text
+from vlmkit.cli.options import CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
+from vlmkit.cli.output import console, note, print_json, show, table, warning, write_text
 from vlmkit.contracts import Backend, OffersTaxonomy
+from vlmkit.engine.models import Loading
 from vlmkit.errors import DataError
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, Chain
@@ -26,6 +27,7 @@ from vlmkit.runs.fingerprint import described
 
 @click.command()
 @click.argument("model", default="tiny")
+@CONFIG
 @click.option(
     "--strategies",
     multiple=True,
@@ -75,7 +77,7 @@ from vlmkit.runs.fingerprint import described
 )
 @click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the figures, too.")
 @click.option("--json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@DISPLAY
 @click.pass_context
 def collapse(
     context: click.Context,
@@ -89,18 +91,14 @@ def collapse(
     subsets: Any,
     prompt: str | None,
     output: Path | None,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
     fail_on_error: Budget,
     plot: Path | None,
     markdown: Path | None,
     csv: Path | None,
     json: bool,
-    quiet: bool,
+    display: Display,
 ) -> None:
     """Measure accuracy and cost against the number of labels.
 
@@ -114,7 +112,6 @@ def collapse(
     from vlmkit.bench.collapse.plot import plot as draw
     from vlmkit.bench.collapse.tables import csv_text, sheets
     from vlmkit.bench.plot import check_plot
-    from vlmkit.cli.progress import RunProgress
     from vlmkit.engine.models import build_backend
     from vlmkit.runs import to_json
     from vlmkit.testing.parity_page import setting
@@ -127,15 +124,7 @@ def collapse(
     source = dataset_spec(data, plugins.registry)
     dataset = builder.dataset(source)
     words = default_prompt() if prompt is None else named_prompt(prompt)
-    backend = build_backend(
-        model,
-        builder,
-        device=device,
-        dtype=dtype,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        lora=lora,
-    )
+    backend = build_backend(model, builder, **loading)
     with closing(backend):
         cells = Cells(
             backend=backend,
@@ -151,9 +140,9 @@ def collapse(
             plugins=plugins,
             config=plain_options(context),
             allowed=fail_on_error,
-            say=(lambda message: None) if quiet else note,
+            say=display.say,
             warn=warning,
-            watch=partial(RunProgress, quiet=quiet),
+            watch=display.watch,
         )
         failed = []
         for results in cells.execute():
@@ -164,7 +153,7 @@ def collapse(
         points = [
             Point.of(strategy, count, cells.records(strategy, count)) for strategy in specs for count in cells.labels
         ]
-    machine = setting(device)
+    machine = setting(loading["device"])
     if plot is not None:
         draw(points, f"{model}, {images:,} images for each of {seeds:,} seeds\n{machine.partition(';')[0]}", plot)
         note(f"written: {plot}")
@@ -182,7 +171,7 @@ def collapse(
         for sheet in shown:
             click.echo(f"{sheet.title}:")
             console().print(table(sheet.columns, sheet.rows))
-        click.echo(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
+        show(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
     for results in failed[:1]:
         end_run(context, results, fail_on_error)
 

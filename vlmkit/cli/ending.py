@@ -11,6 +11,7 @@ import click
 from vlmkit.cli.main import ARGUMENTS, INTERRUPTED
 from vlmkit.cli.options import Budget
 from vlmkit.cli.output import error, note
+from vlmkit.redaction import redacted
 
 _ONCE = ("--fresh", "--retry-failed", "--retry_failed")
 """Options that say how a run is begun, and not how it goes on."""
@@ -54,7 +55,7 @@ def end_run(
 
 
 def plain_options(context: click.Context, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return the merged options as plain JSON values, in the order of the help."""
+    """Return the merged options as plain JSON values without secrets, in the order of the help."""
     named = (parameter.name for parameter in context.command.params if parameter.name in context.params)
     return {name: _plain(context.params[name]) for name in named if name is not None and name not in without}
 
@@ -70,4 +71,4 @@ def _command(context: click.Context, output: str) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    return value if value is None or isinstance(value, bool | int | float) else redacted(str(value))

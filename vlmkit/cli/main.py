@@ -13,10 +13,11 @@ from attrs import frozen
 
 from vlmkit import __version__
 from vlmkit.cli.lazy import LazyGroup
-from vlmkit.cli.output import error, warning
+from vlmkit.cli.output import error, note, warning
 from vlmkit.errors import PluginError, VlmkitError
 from vlmkit.registry import PluginHost
 from vlmkit.registry.isolate import call_each
+from vlmkit.registry.trace import Trace
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -30,6 +31,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "score": "vlmkit.cli.score:score",
         "report": "vlmkit.cli.report:report",
         "bench": "vlmkit.cli.bench:bench",
+        "cache": "vlmkit.cli.cache:cache",
+        "runs": "vlmkit.cli.runs:runs",
+        "completion": "vlmkit.cli.completion:completion",
     }
 )
 """The core's commands, imported when they are asked for."""
@@ -74,10 +78,15 @@ def session(context: click.Context) -> Session:
 
     Raises:
         UnknownNameError: ``--no-plugin`` names no plugin.
+        PluginError: ``--load-plugin`` names a module that is no sound plugin.
     """
     root = context.find_root()
     if not isinstance(root.obj, Session):
-        plugins = PluginHost.load(blocked=root.params.get("no_plugin") or ())
+        plugins = PluginHost.load(
+            blocked=root.params.get("no_plugin") or (),
+            modules=root.params.get("load_plugin") or (),
+            trace=Trace(lambda line: note(f"plugins: {line}")) if root.params.get("trace_plugins") else None,
+        )
         added = _Added()
         root.obj = Session(plugins, added, tuple(call_each(plugins, "vlmkit_commands", cli=added).values()))
     return root.obj
@@ -116,9 +125,17 @@ class Commands(LazyGroup):
 @click.option(
     "--no-plugin", multiple=True, is_eager=True, metavar="NAME", help="Leave this plugin out. May be given repeatedly."
 )
+@click.option(
+    "--load-plugin",
+    multiple=True,
+    is_eager=True,
+    metavar="MODULE",
+    help="Load this module as a plugin, installed or not. May be given repeatedly.",
+)
+@click.option("--trace-plugins", is_flag=True, is_eager=True, help="Tell on stderr what is loaded and called.")
 @click.version_option(__version__, prog_name="vlmkit")
 @click.pass_context
-def cli(context: click.Context, no_plugin: Sequence[str]) -> None:
+def cli(context: click.Context, no_plugin: Sequence[str], load_plugin: Sequence[str], trace_plugins: bool) -> None:
     """Inference strategies for vision-language models where plain prompting fails."""
     opened = session(context)
     if context.invoked_subcommand not in _SHOW_PLUGINS:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vlmkit.errors import PluginError
-from vlmkit.registry.loader import PluginHost
+from vlmkit.registry.loader import PluginHost, call_one
 
 
 def call_each(host: PluginHost, hook: str, **given: Any) -> Mapping[str, PluginError]:
@@ -20,7 +20,7 @@ def call_each(host: PluginHost, hook: str, **given: Any) -> Mapping[str, PluginE
     for implementation in reversed(getattr(host.manager.hook, hook).get_hookimpls()):
         name = implementation.plugin_name
         try:
-            implementation.function(*(given[argument] for argument in implementation.argnames))
+            call_one(host.manager, implementation.plugin, hook, **given)
         except Exception as error:
             failures[name] = PluginError(
                 owners.get(name, name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -53,9 +54,11 @@ class Run:
 
         Raises:
             RunDirectoryError: The directory cannot be used, holds a run of something else, or holds none to go on with.
+            UserError: The strategy finds the request wrong; there is no directory then.
         """
         if failed_only and read_manifest(path) is None:
             raise RunDirectoryError(f"{path} holds no run whose failed examples could be tried again")
+        experiment.pipeline.check(experiment.dataset, experiment.labels, taxonomy=experiment.taxonomy)
         asked = frozenset(experiment.survey.ids)
         files = RunDirectory.open(path, experiment.manifest, fresh=fresh, asked=asked)
         if files.continued:
@@ -124,8 +127,8 @@ class Run:
     def _solve(self, observe: Callable[[Record], None], stop: Callable[[], bool]) -> None:
         experiment = self.experiment
         watch = FailureWatch(experiment.allowed(self._total), fresh=not self.files.done)
-        solving = experiment.pipeline.solve(self._remaining(), self.labels, taxonomy=experiment.taxonomy, stop=stop)
-        for solved in solving:
+        solve = partial(experiment.engine.solve, taxonomy=experiment.taxonomy, stop=stop)
+        for solved in solve(experiment.pipeline, self._remaining(), self.labels):
             record = Record.of(solved)
             self.files.append(record, sample_lines(solved))
             self._tell("vlmkit_prediction", prediction=record)

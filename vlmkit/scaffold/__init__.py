@@ -1,0 +1,5 @@
+"""New plugins: complete distributions, written from templates."""
+
+from vlmkit.scaffold.distribution import Distribution
+
+__all__ = ["Distribution"]
