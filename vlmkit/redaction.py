@@ -10,8 +10,7 @@ from typing import Any
 HIDDEN = "***"
 """Stands where a secret stood."""
 
-# One slash is what a path leaves of two. The last form of a user is that of a password with an unescaped "/", "?"
-# or "#".
+# One slash is what a path leaves of two. The last form of a user has a password with an unescaped "/", "?" or "#".
 _ADDRESS = re.compile(
     r"""(?<![a-z0-9+.-]) (?P<scheme>[a-z][a-z0-9+.-]+:/{1,2})
         (?P<user>[^\s/?#"'<>]*@ | [^\s/?#"'<>:]*:[^\s"'<>]*@)?  (?P<place>[^\s?#"'<>]*)
