@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-slow test-browser test-docs docs gpu wheel clean
+.PHONY: demo test check test-slow test-browser test-docs test-ray docs soak gpu wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
@@ -19,10 +19,16 @@ test-browser: $(VENV)/.installed
 	$(BIN)/python -m pytest -m browser -rP tests/report
 
 test-docs: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 -m docs
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m docs
 
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+test-ray: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 0 tests/test_ray.py
+
+soak: $(VENV)/.installed
+	$(BIN)/python benchmarks/soak.py
 
 gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py

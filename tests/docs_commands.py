@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -14,8 +14,8 @@ import pytest
 
 from docs_blocks import ROOT
 from vlmkit.cli.main import cli, session
-from vlmkit.registry import Builder
-from vlmkit.registry.spec import Spec
+from vlmkit.registry import Builder, Chain, Spec
+from vlmkit.registry.source import dataset_spec
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TARGETS = re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -57,17 +57,18 @@ def check_vlmkit(arguments: Sequence[str]) -> None:
         cli.main(list(arguments), prog_name="vlmkit", standalone_mode=False)
     builder = Builder(session(reached[0]).plugins.registry)
     values = reached[-1].params
-    strategies = values.get("strategy") or values.get("strategies") or ()
-    for strategy in [strategies] if isinstance(strategies, str) else strategies:
-        builder.strategy(strategy)
-    for kind, name in (("adapter", "model"), ("dataset", "data")):
-        _check_options(kind, values.get(name), builder)
+    given = values.get("strategy") or values.get("strategies") or ()
+    for strategies in [given] if isinstance(given, str) else given:
+        for strategy in Chain.parse_several(strategies):
+            builder.strategy(str(strategy))
+    _check_options("adapter", values.get("model"), Spec.parse, builder)
+    _check_options("dataset", values.get("data"), lambda text: dataset_spec(text, builder.registry), builder)
 
 
-def _check_options(kind: str, value: object, builder: Builder) -> None:
+def _check_options(kind: str, value: object, parse: Callable[[str], Spec], builder: Builder) -> None:
     known = {entry.name: entry for entry in builder.registry.entries(kind)}
     if isinstance(value, str) and value.partition(":")[0] in known:
-        spec = Spec.parse(value)
+        spec = parse(value)
         wrong = {key for key, _ in spec.options} - set(builder.options(known[spec.name]))
         assert not wrong, f"{kind} {spec.name} has no option {', '.join(wrong)}"
 

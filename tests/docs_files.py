@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+import pyarrow
+from pyarrow.parquet import write_table
 
 from vlmkit.taxonomy import write_taxonomy
 from vlmkit_glyphs.dataset import Glyphs
@@ -32,6 +36,15 @@ def _taxonomy(path: Path) -> None:
     write_taxonomy(DRAWN.taxonomy, path)
 
 
+def _parquet(path: Path) -> None:
+    rows = []
+    for example in DRAWN:
+        encoded = io.BytesIO()
+        example.images[0].save(encoded, "PNG")
+        rows.append({"image": encoded.getvalue(), "species": str(example.target)})
+    write_table(pyarrow.Table.from_pylist(rows), path)
+
+
 def _answers(path: Path) -> None:
     named = [(f"{one.target}/{number}.png", one.target) for number, one in enumerate(DRAWN)]
     lines = [json.dumps({"id": id, "path": DRAWN.taxonomy.path_of(target)}) for id, target in named]
@@ -40,11 +53,12 @@ def _answers(path: Path) -> None:
 
 FILES: Mapping[str, Callable[[Path], None]] = MappingProxyType(
     {
-        **dict.fromkeys(("birds", "photos", "plants", "other-plants", "unsorted"), _folder),
+        **dict.fromkeys(("birds", "photos", "plants", "other-plants", "train/", "unsorted"), _folder),
         **dict.fromkeys(("apple.jpg", "pear.jpg", "heron.jpg"), _picture),
         **dict.fromkeys(("birds.json", "plants.json"), _taxonomy),
         "labels.txt": _labels,
         "answers.jsonl": _answers,
+        "validation.parquet": _parquet,
     }
 )
 """What is made for a page whose code names it, and how."""

@@ -154,3 +154,15 @@ def test_reducers_leave_fewer_tokens(run):
     assert pooled["tokens"] < pruned["tokens"] < whole["tokens"]
     assert 0 < pooled["flops"] < min(whole["flops"], pruned["flops"])
     assert whole["seconds"] > 0
+
+
+def test_soak(tmp_path):
+    options = ("--kills", "4", "--examples", "40", "--pictures", "100", "--words", "40")
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "soak.py"), *options], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    kills, pictures, words = map(json.loads, done.stdout.splitlines())
+    assert (kills["kills"], kills["examples"]) == (4, 40)
+    assert sum(pictures["outcomes"].values()) == 100 and len(pictures["outcomes"]) >= 3
+    assert sum(words["exit codes"].values()) == 40 and words["exit codes"].keys() <= {"0", "1", "2"}

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -122,9 +123,11 @@ def test_ctrl_c_is_a_cancelled_run_that_goes_on(vlmkit, toy, tmp_path, environme
     process.send_signal(signal.SIGINT)
     _, told = process.communicate()
     assert process.returncode == 130
-    assert "interrupted; the same command goes on" in told and "Traceback" not in told
+    assert "the examples in flight are finished first" in told and "Traceback" not in told
+    program, *again = shlex.split(told.splitlines()[-1].partition("go on with: ")[2])
+    assert (program, *again) == ("vlmkit", *command, "--output", str(only_run(tmp_path).relative_to(tmp_path)))
     assert json.loads((only_run(tmp_path) / "results.json").read_text())["status"] == "cancelled"
-    assert vlmkit(*command).returncode == 0
+    assert vlmkit(*again).returncode == 0
     assert len(records(only_run(tmp_path))) == 12
 
 
@@ -198,11 +201,13 @@ def test_failures_are_shown_and_counted_against_the_budget(vlmkit_here, tmp_path
     result = vlmkit_here(*command)
     assert result.returncode == 1
     assert "failed: 001: it is not a picture" in result.stderr and "failed: 002: no answer about blue" in result.stderr
-    assert "error: 3 of 10 examples failed, more than --max-failures 1% allows" in result.stderr
+    assert "error: 3 of 10 examples failed, more than --fail-on-error 1% allows" in result.stderr
     assert "7 of 10" in result.stdout
-    assert vlmkit_here(*command, "--max-failures", "2").returncode == 1
-    assert vlmkit_here(*command, "--max-failures", "3").returncode == 0
-    assert vlmkit_here(*command, "--max-failures", "30%").returncode == 0
+    assert vlmkit_here(*command, "--fail-on-error", "2").returncode == 1
+    assert vlmkit_here(*command, "--fail-on-error", "3").returncode == 0
+    assert vlmkit_here(*command, "--fail-on-error", "30%").returncode == 0
+    assert vlmkit_here(*command, "--fail-on-error", "0.29").returncode == 1
+    assert vlmkit_here(*command, "--fail-on-error", "0.3").returncode == 0
     assert len(records(tmp_path / "mine")) == 10
 
 
@@ -223,7 +228,7 @@ def test_at_most_five_failures_are_named(vlmkit_here):
         (("--labels", "missing.txt"), "missing.txt"),
         (("--prompt", "missing.jinja"), "missing.jinja"),
         (("--limit", "0"), "--limit"),
-        (("--max-failures", "many"), "neither a number of examples nor a percentage"),
+        (("--fail-on-error", "many"), "'many' is no number of examples, no percentage such as 1% and no fraction"),
         (("--modle", "x"), "--modle"),
         (("--config", "missing.toml"), "config file missing.toml: there is no such file"),
     ],

@@ -325,7 +325,7 @@ def test_failures_beyond_the_budget_end_with_code_1(vlmkit_here, tmp_path):
     (folder / example.target / "one.png").write_text("no picture")
     asked = ("bench", "collapse", "scripted", "--data", "photos", "--labels", "2", "--images", "3", "--seeds", "1")
     result = vlmkit_here(*asked, "--strategies", "flat", "--json")
-    assert result.returncode == 1 and "1 of 3 examples failed, more than --max-failures 1% allows" in result.stderr
+    assert result.returncode == 1 and "1 of 3 examples failed, more than --fail-on-error 1% allows" in result.stderr
     (point,) = json.loads(result.stdout)["points"]
     assert point["lost"]["failed"] == 1 and point["accuracy"]["n"] == 2
 

@@ -86,7 +86,9 @@ def hello(install_plugin, monkeypatch):
 
 @pytest.mark.usefixtures("hello")
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_is_sound(page):
+def test_every_block_is_sound(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path, (block.text for block in blocks(page)))
     for block in blocks(page):
         assert block.language in CHECKS, f"{block}: {block.language!r} is none of {', '.join(CHECKS)}"
         try:
@@ -107,6 +109,13 @@ def test_every_reason_belongs_to_a_block_that_would_run(page):
 def test_commands_in_sentences_have_the_options_named(page):
     for line in re.findall(r"(?<!`)`(vlmkit [^`]*)`(?!`)", (ROOT / page).read_text(encoding="utf-8")):
         check_usage(line.replace("\n", " "))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_named_in_sentences_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`(?:python )?((?:benchmarks|plugins|tests)/[\w/-]+\.\w+)", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 STAND_INS = {"Qwen/Qwen3-VL-8B-Instruct": "tiny", "models/qwen3-vl-8b": "tiny"}

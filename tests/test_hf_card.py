@@ -37,7 +37,7 @@ def run(vlmkit_here, tmp_path):
             "--output",
             output,
             *options,
-            "--max-failures",
+            "--fail-on-error",
             "0",
         )
         assert done.returncode == 0, done.stderr

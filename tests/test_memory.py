@@ -54,6 +54,20 @@ def test_the_masks_of_one_forward_are_bounded_together(rows):
         assert len(which) == 1 or scores <= (tokens + len(which)) * KEYS_A_TOKEN
 
 
+def test_memory_that_runs_out_on_the_host_halves_the_budget():
+    tried = []
+
+    def step(items: range) -> int:
+        tried.append(len(items))
+        if len(items) > 2:
+            raise MemoryError
+        return len(items)
+
+    budget = Budget(4096)
+    assert budget.run([1000] * 5, step) == [2, 2, 1]
+    assert budget.tokens == 2048 and tried == [4, 2, 2, 1]
+
+
 @pytest.fixture
 def peak_of(tmp_path, environment):
     """Run ``vlmkit run`` with ``tiny`` in a process of its own, and return the most bytes that it had in memory."""

@@ -129,7 +129,7 @@ def test_a_model_is_asked_and_the_same_command_goes_on(vlmkit_here, benchmark, t
     for name in ("flat", "dci"):
         assert report["figures"][name]["overall"]["accuracy_micro"]["value"] == 1
     assert len(list((tmp_path / "runs").iterdir())) == 2
-    done = vlmkit_here("mimic", "eval", benchmark.path, *model, "--max-failures", "0")
+    done = vlmkit_here("mimic", "eval", benchmark.path, *model, "--fail-on-error", "0")
     assert f"{len(benchmark.items)} answers are there already" in done.stderr and done.returncode == 0
 
 
@@ -154,7 +154,7 @@ def test_failed_items_have_no_answer_and_make_the_exit_code_1(vlmkit_here, bench
     model = ["--model", f"scripted:accuracy=1,truth={truth}"]
     done = vlmkit_here("mimic", "eval", benchmark.path, *model)
     assert done.returncode == 1
-    assert f"4 of {len(benchmark.items)} items failed, more than --max-failures 1% allows" in done.stderr
+    assert f"4 of {len(benchmark.items)} items failed, more than --fail-on-error 1% allows" in done.stderr
     assert "4 items without an answer" in done.stderr
 
 

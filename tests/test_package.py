@@ -52,8 +52,8 @@ def test_only_the_command_line_may_read_the_environment():
         for path in SOURCES
         if "tests" not in path.parts and re.search(r"os\.environ\b|getenv", path.read_text())
     ]
-    # MLflow is set up by its own environment variables alone.
-    assert readers == ["plugins/vlmkit_mlflow/observer.py"]
+    # MLflow is set up by its own environment variables alone, and NO_COLOR is meant for every program.
+    assert sorted(readers) == ["plugins/vlmkit_mlflow/observer.py", "vlmkit/cli/output.py"]
 
 
 def test_links_between_docs_lead_somewhere():
@@ -77,16 +77,19 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_wheel_holds_the_packages_and_nothing_else(wheel):
     names = wheel.namelist()
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    plugins = {
-        "vlmkit_datasets",
-        "vlmkit_glyphs",
-        "vlmkit_hf",
-        "vlmkit_hierarchy",
-        "vlmkit_mimic",
-        "vlmkit_mlflow",
-        "vlmkit_train",
-    }
-    assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *plugins}
+    names_of_plugins = [
+        "datasets",
+        "engines",
+        "glyphs",
+        "hf",
+        "hierarchy",
+        "mimic",
+        "mlflow",
+        "ray",
+        "shortlist",
+        "train",
+    ]
+    assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *(f"vlmkit_{name}" for name in names_of_plugins)}
     checkpoint = "vlmkit_adapters/tiny/checkpoint/"
     page = [f"vlmkit/report/assets/{name}" for name in ("page.html.jinja", "report.css", "main.js")]
     for wanted in (*page, "vlmkit/prompts/choose.jinja", "vlmkit/py.typed", f"{checkpoint}model.safetensors"):

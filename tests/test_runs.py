@@ -109,6 +109,7 @@ def test_figures_of_a_known_run(go, tmp_path):
         "seconds": 9.0,
         "retries": 0,
         "cost": 0.0,
+        "cached": 0,
     }
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == results
 

@@ -25,6 +25,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 WRITTEN = [page for page in PAGES if not page.startswith("reference/")]
 
+pytestmark = pytest.mark.xdist_group("site")  # one worker builds it once
+
 
 def in_navigation(nav) -> Iterator[str]:
     for entry in nav:

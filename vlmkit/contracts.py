@@ -102,6 +102,21 @@ class Prepares(Protocol):
 
 
 @runtime_checkable
+class Reproducible(Protocol):
+    """What a backend has that knows more of what its answers depend on than its identity and the query say.
+
+    The answer cache asks it. A backend without it gives the same answer whenever identity and query are the same.
+    """
+
+    def depends_on(self, query: Query) -> Mapping[str, Any] | None:
+        """Return what else the answer depends on, JSON-ready; None where it is left to chance.
+
+        It must be known before weights load, and be the same after.
+        """
+        ...
+
+
+@runtime_checkable
 class ServesModels(Protocol):
     """What a backend has behind which several models may stand, as on a server; ``vlmkit doctor`` names them."""
 
@@ -153,6 +168,15 @@ class Calibrates(Protocol):
         Raises:
             SpecError: The report is none of this strategy.
         """
+        ...
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """What a backend has that knows at the end what was done where, as one that asks several servers."""
+
+    def report(self) -> Sequence[str]:
+        """Return it for people to read, one line a place; nothing where there is nothing to say."""
         ...
 
 

@@ -11,22 +11,32 @@ VlmkitError
 │   ├── ModelError            a model cannot be loaded
 │   ├── ServerError           a server is out of reach, or refuses us as a whole
 │   ├── CapabilityError       the backend cannot do what the strategy asks for
-│   └── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
+│   ├── SystematicError       example after example fails in the same way
+│   ├── RunDirectoryError     a run directory is not writable, is in use, or belongs to another configuration
+│   └── CacheError            an answer cache cannot be used, is damaged, or is something else
 ├── PluginError               a plugin is broken; kept and shown, never fatal by itself
 │   └── PluginConflictError   two plugins claim one name
 ├── ImageError                one picture cannot be decoded; its example fails, the run goes on
 ├── StrategyError             a strategy broke its own contract
 └── BackendError              a backend could not answer
+
+An error is *systematic* if it awaits every example alike. That is what ``UserError`` means to a run, which ends at once
+and begins nothing more: a wrong key (401), a key without the right (403) or a model that is not there (404) as
+``ServerError``, weights that cannot be loaded as ``ModelError``. Any other error fails its example alone and the run
+goes on. What only shows by its repetition becomes a ``SystematicError``.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+from vlmkit.redaction import redacted
 
 
 class VlmkitError(Exception):
-    """Base of every vlmkit error: what is wrong, where, and a hint on what to do.
+    """Base of every vlmkit error: what is wrong, where, and a hint on what to do; both without secrets.
 
     Args:
         message: What is wrong and where, in one sentence without a full stop.
@@ -34,12 +44,16 @@ class VlmkitError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redacted(message)
+        self.hint = redacted(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception pickles as a call with its message, and most classes here are made from something else.
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class UserError(VlmkitError):
@@ -96,8 +110,28 @@ class CapabilityError(UserError):
         )
 
 
+class SystematicError(UserError):
+    """Example after example fails in the same way, and more have failed than may.
+
+    Args:
+        failures: How many did, one after the other.
+        last: What the last one failed with.
+    """
+
+    def __init__(self, failures: int, last: Exception) -> None:
+        super().__init__(
+            f"{failures} examples failed in a row, the last one with: {last or type(last).__name__}",
+            hint="see to the cause; the same command goes on from here, and --fail-on-error allows more",
+        )
+        self.failures = failures
+
+
 class RunDirectoryError(UserError):
     """A run directory cannot be used for this run."""
+
+
+class CacheError(UserError):
+    """An answer cache cannot be used, is damaged, or is something else."""
 
 
 class PluginError(VlmkitError):

@@ -11,6 +11,8 @@ from attrs import evolve, field, fields_dict, frozen
 from vlmkit import Example, Label, LabelSpace
 from vlmkit.data.text import TextFile
 from vlmkit.errors import DataError, LabelError
+from vlmkit.redaction import redacted
+from vlmkit.types import ImageUrl
 
 
 @frozen
@@ -29,18 +31,20 @@ class _Row:
 class Manifest:
     """Examples listed in a CSV or JSONL file.
 
-    Keys, or columns: ``image``, a path relative to the file, or ``images``, several (in CSV separated by "|");
-    ``label`` or ``target``, ``id`` (default: the image) and ``question`` as they are known. Others are ignored. A
+    Keys, or columns: ``image``, a path relative to the file, or an address, or ``images``, several (in CSV separated by
+    "|"); ``label`` or ``target``, ``id`` (default: the image) and ``question`` as they are known. Others are ignored. A
     picture that is missing fails when it is opened. The labels are the targets in sorted order.
 
     Args:
         path: The file.
+        image_root: The only folder that pictures may lie in, wherever links lead; without it they may lie anywhere.
 
     Raises:
         DataError: The file cannot be read, or a line of it is wrong; the message names the line.
     """
 
     path: Path
+    image_root: Path | None = None
     labels: LabelSpace = field(init=False, repr=False)
     _examples: tuple[Example, ...] = field(init=False, repr=False)
 
@@ -52,7 +56,7 @@ class Manifest:
         examples: dict[str, Example] = {}
         lines: dict[str, int] = {}
         for line, row in readers[self.path.suffix.lower()](file):
-            example = _example(file, line, row)
+            example = _example(file, line, row, self.image_root)
             if example.id in lines:
                 raise file.wrong(
                     f"id {example.id!r} stands there and in line {lines[example.id]}",
@@ -90,11 +94,12 @@ def _row(file: TextFile, line: int, value: Any) -> _Row:
     return file.structure(known, _Row, at=f"line {line}")
 
 
-def _example(file: TextFile, line: int, row: _Row) -> Example:
+def _example(file: TextFile, line: int, row: _Row, root: Path | None) -> Example:
     """Check what the columns say together.
 
     Raises:
-        DataError: There is not one image or list of images, two different targets, or a target that is no label.
+        DataError: There is not one image or list of images, two different targets, a target that is no label, or
+            an image outside the root.
     """
     at = f"line {line}"
     images = (row.image,) if row.image else row.images
@@ -110,8 +115,25 @@ def _example(file: TextFile, line: int, row: _Row) -> Example:
     except LabelError as error:
         raise file.wrong(error.message, at=at, hint=error.hint) from None
     return Example(
-        id=row.id or "|".join(images),
-        images=tuple(file.path.parent / image for image in images),
+        id=row.id or "|".join(map(redacted, images)),
+        images=tuple(_source(file, at, image, root) for image in images),
         target=target,
         question=row.question or None,
     )
+
+
+def _source(file: TextFile, at: str, image: str, root: Path | None) -> Path | ImageUrl:
+    """Return where an image is; under a root the path is the resolved one, so that what was checked is what is opened.
+
+    Raises:
+        DataError: It lies outside the root.
+    """
+    if ImageUrl.reads(image):
+        return ImageUrl(image)
+    path = file.path.parent / image
+    if root is None:
+        return path
+    inside, place = root.resolve(), path.resolve()
+    if ".." in Path(image).parts or not place.is_relative_to(inside):
+        raise file.wrong(f"image {image} leaves {root}", at=at, hint="move it there, or give another --image-root")
+    return place

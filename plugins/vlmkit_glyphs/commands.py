@@ -10,6 +10,7 @@ import attrs
 import click
 
 from vlmkit.cli.main import session
+from vlmkit.cli.options import CONFIG
 from vlmkit.errors import DataError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
@@ -26,7 +27,14 @@ def glyphs() -> None:
 @click.option("--labels", default=100, show_default=True, help="Number of labels, 2 to 1,000.")
 @click.option("--images", default=50, show_default=True, help="Number of pictures.")
 @click.option("--seed", default=0, show_default=True, help="Seed of labels, targets and pictures.")
-@click.option("--format", "file_format", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True)
+@click.option(
+    "--format",
+    "file_format",
+    envvar="VLMKIT_GLYPHS_DRAW_FORMAT",
+    type=click.Choice(["png", "jpeg", "webp"]),
+    default="png",
+    show_default=True,
+)
 def draw(directory: Path, labels: int, images: int, seed: int, file_format: str) -> None:
     """Draw pictures of glyphs into DIRECTORY.
 
@@ -66,6 +74,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @glyphs.command()
+@CONFIG
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Model directory to write."
 )
@@ -77,6 +86,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--questions",
     "specs",
+    envvar="VLMKIT_GLYPHS_TRAIN_QUESTIONS",
     multiple=True,
     metavar="DATA",
     help="Train on the questions of this data set, too; may be repeated.",

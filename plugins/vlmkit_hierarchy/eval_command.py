@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -11,10 +10,12 @@ from typing import Any, get_args
 import click
 
 from vlmkit import Letter, Likelihood, Pipeline
+from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, Budget, BudgetType
-from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.cli.options import CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, MODEL, Budget
+from vlmkit.cli.output import console, print_json, warning
+from vlmkit.engine.models import Loading
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
@@ -33,7 +34,15 @@ READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likel
 
 @click.command("eval")
 @click.argument("questions", required=False, type=click.Path(path_type=Path), metavar="[QUESTIONS.jsonl]")
-@click.option("--run", "directory", type=click.Path(path_type=Path), metavar="DIR", help="Judge this run; ask nothing.")
+@CONFIG
+@click.option(
+    "--run",
+    "directory",
+    envvar="VLMKIT_HIERARCHY_EVAL_RUN",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Judge this run; ask nothing.",
+)
 @click.option(
     "--predictions", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Judge these answers; ask nothing."
 )
@@ -68,10 +77,10 @@ READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likel
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask about the first N images only.")
 @LOADING
 @IN_FLIGHT
-@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@FAIL_ON_ERROR
 @click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
 @click.option("--json", is_flag=True, help="Print the results as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@DISPLAY
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -115,7 +124,7 @@ def evaluate(
         from vlmkit_hierarchy.tables import figures_table
 
         console().print(figures_table(results))
-    end_run(context, results, asking["max_failures"], what="images")
+    end_run(context, results, asking["fail_on_error"], what="images")
 
 
 def _ask(
@@ -133,19 +142,13 @@ def _ask(
     prompt: str | None,
     output: Path | None,
     limit: int | None,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
-    max_failures: Budget,
+    fail_on_error: Budget,
     fresh: bool,
-    quiet: bool,
+    display: Display,
 ) -> dict[str, Any]:
     """Put a bank to a model; return the results of the run."""
-    from vlmkit.cli.progress import RunProgress
-
     plugins = session(context).plugins
     filled = mode == "text" if autofill_leaf is None else autofill_leaf
     strategy = AskSheet(
@@ -179,14 +182,10 @@ def _ask(
         model,
         strategy,
         prompt=prompt or (text_prompt() if mode == "text" else None),
-        device=device,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        revision=revision,
-        lora=lora,
         in_flight=in_flight,
         keep_exchanges=True,
         plugins=plugins,
+        **loading,
     ) as pipeline:
         experiment = Experiment(
             pipeline=pipeline,
@@ -197,10 +196,10 @@ def _ask(
             config=plain_options(context),
             plugins=plugins,
             limit=limit,
-            allowed=max_failures,
-            say=(lambda message: None) if quiet else note,
+            allowed=fail_on_error,
+            say=display.say,
             warn=warning,
-            watch=partial(RunProgress, quiet=quiet),
+            watch=display.watch,
             resumed="images are done (--fresh starts a new run)",
         )
         output = output or default_directory(experiment.fingerprint, f"hierarchy-{bank.path.stem}", fresh=fresh)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import SEED
+from vlmkit.cli.options import CONFIG, SEED
 from vlmkit.cli.output import note
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
@@ -25,6 +25,7 @@ KINDS = ("random", "sibling", "text-similar", "image-similar")
 
 @click.command()
 @click.argument("data", default="glyphs")
+@CONFIG
 @TAXONOMY
 @click.option("--distractors", type=click.Choice(KINDS), default="random", show_default=True, help="The wrong options.")
 @click.option(

@@ -10,6 +10,7 @@ import click
 
 from vlmkit import Letter, Likelihood
 from vlmkit.cli.main import session
+from vlmkit.cli.options import CONFIG
 from vlmkit.cli.output import note
 from vlmkit.prompts import named_prompt
 from vlmkit.registry import Builder
@@ -25,6 +26,7 @@ ANSWERS: Mapping[str, Letter | Likelihood] = {"letter": Letter(), "likelihood": 
 
 @click.command("sft-data")
 @click.argument("questions", type=click.Path(path_type=Path), metavar="QUESTIONS.jsonl")
+@CONFIG
 @click.option("--output", required=True, type=click.Path(path_type=Path), metavar="FILE.jsonl", help="File to write.")
 @click.option(
     "--mode",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import LOADING, MODEL
+from vlmkit.cli.options import CONFIG, LOADING, MODEL
 from vlmkit.cli.output import console, note, print_json, table
 from vlmkit.contracts import Dataset
+from vlmkit.engine.models import Loading
 from vlmkit.errors import DataError, ModelError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data", default="glyphs")
+@CONFIG
 @MODEL
 @click.option("--group", type=click.IntRange(min=2), metavar="N", help="Show the images of N examples together.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Most prompts.")
@@ -44,11 +46,7 @@ def attention(
     group: int | None,
     limit: int,
     plot: Path | None,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     json: bool,
     quiet: bool,
 ) -> None:
@@ -74,13 +72,9 @@ def attention(
     prompts = islice(_prompts(builder.dataset(spec), group), limit)
     with TemporaryDirectory() as folder:
         backend = build_backend(
-            resolved(model, builder, Path(folder), device=device).model,
+            resolved(model, builder, Path(folder), device=loading["device"]).model,
             builder,
-            device=device,
-            dtype=dtype,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            lora=lora,
+            **loading,
         )
         if not isinstance(backend, TokenTreeBackend):
             raise ModelError(f"the attention of {model} cannot be seen", hint="use a model on token trees (vlmkit ls)")

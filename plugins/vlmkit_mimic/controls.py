@@ -25,7 +25,7 @@ def controls(*, images: str, spread: str, classes: str, totals: str) -> Decorato
         totals: The totals where nothing is given.
     """
     options = (
-        click.option("--task", "tasks", type=click.Choice(TASKS), multiple=True, help="Repeatable.  [default: all]"),
+        click.option("--task", type=click.Choice(TASKS), multiple=True, help="Repeatable.  [default: all]"),
         click.option("--images", type=Numbers(1), help=f"Images of an item.  [default: {images}]"),
         click.option("--spread", type=Numbers(1), help=f"Images that show instances.  [default: {spread}]"),
         click.option(
@@ -34,7 +34,6 @@ def controls(*, images: str, spread: str, classes: str, totals: str) -> Decorato
         click.option("--classes", type=Numbers(1), help=f"Classes of an answer.  [default: {classes}]"),
         click.option(
             "--total",
-            "totals",
             type=Numbers(1, any=ANY),
             default=totals,
             show_default=True,
@@ -55,12 +54,12 @@ def controls(*, images: str, spread: str, classes: str, totals: str) -> Decorato
 
 def settings(
     *,
-    tasks: tuple[Task, ...],
+    task: tuple[Task, ...],
     images: tuple[int, ...] | None,
     spread: tuple[int, ...] | None,
     distractors: tuple[int, ...] | None,
     classes: tuple[int, ...] | None,
-    totals: tuple[int, ...],
+    total: tuple[int, ...],
     pool: int | tuple[str, ...] | None,
     wording: Path | None,
     **others: Any,
@@ -71,7 +70,7 @@ def settings(
         UserError: The templates cannot be used.
     """
     return Settings(
-        sweeps=Sweeps(tasks or TASKS, images or (), spread or (), distractors or (), classes or (), totals),
+        sweeps=Sweeps(task or TASKS, images or (), spread or (), distractors or (), classes or (), total),
         pool=pool or (),
         wording=WORDING if wording is None else read_wording(wording),
         **others,

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vlmkit import Pipeline
+from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import IN_FLIGHT, LOADING, MODEL, SEED, Budget, BudgetType, config_option
+from vlmkit.cli.options import (
+    CONFIG,
+    DISPLAY,
+    FAIL_ON_ERROR,
+    IN_FLIGHT,
+    LOADING,
+    MODEL,
+    SEED,
+    Budget,
+)
 from vlmkit.cli.output import console, note, print_json, warning
+from vlmkit.engine.models import Loading
 from vlmkit.registry import Chain, Spec
 from vlmkit.runs import Experiment, Run, Survey
 from vlmkit.runs.convert import dumps, to_json
@@ -30,11 +40,23 @@ _DEFAULT_FACTORS = FACTORS[:5]
 
 @click.command("eval")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.jsonl")
-@config_option("VLMKIT_MIMIC_EVAL_*")
+@CONFIG
 @MODEL
-@click.option("--strategy", "strategies", multiple=True, help="What to ask; may be repeated.  [default: flat]")
 @click.option(
-    "--run", "runs", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="Judge this run, too."
+    "--strategy",
+    "strategies",
+    envvar="VLMKIT_MIMIC_EVAL_STRATEGY",
+    multiple=True,
+    help="What to ask; may be repeated.  [default: flat]",
+)
+@click.option(
+    "--run",
+    "runs",
+    envvar="VLMKIT_MIMIC_EVAL_RUN",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Judge this run, too.",
 )
 @click.option(
     "--predictions",
@@ -45,11 +67,17 @@ _DEFAULT_FACTORS = FACTORS[:5]
 )
 @click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Pictures elsewhere than FILE says.")
 @click.option(
-    "--scorer", "scorers", type=click.Choice([*SCORERS]), multiple=True, help="May be repeated.  [default: strict]"
+    "--scorer",
+    "scorers",
+    envvar="VLMKIT_MIMIC_EVAL_SCORER",
+    type=click.Choice([*SCORERS]),
+    multiple=True,
+    help="May be repeated.  [default: strict]",
 )
 @click.option(
     "--by",
     "factors",
+    envvar="VLMKIT_MIMIC_EVAL_BY",
     type=click.Choice(FACTORS),
     multiple=True,
     help=f"A table for this factor; may be repeated.  [default: {', '.join(_DEFAULT_FACTORS)}]",
@@ -62,9 +90,9 @@ _DEFAULT_FACTORS = FACTORS[:5]
 @SEED
 @LOADING
 @IN_FLIGHT
-@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@FAIL_ON_ERROR
 @click.option("--json", is_flag=True, help="Print the figures as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@DISPLAY
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -105,7 +133,8 @@ def evaluate(
     if answered:
         _judge(benchmark, answered, scorers or ("strict",), factors or _DEFAULT_FACTORS, plots, json=json)
     for result in results:
-        end_run(context, result, asking["max_failures"], what="items")
+        folder = str(Path(result["directory"]).parent)
+        end_run(context, result, asking["fail_on_error"], what="items", output=folder)
 
 
 def _judge(
@@ -142,18 +171,12 @@ def _ask(
     output: Path | None,
     limit: int | None,
     seed: int,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
-    max_failures: Budget,
-    quiet: bool,
+    fail_on_error: Budget,
+    display: Display,
 ) -> dict[str, Any]:
     """Put the questions to a model; return the results of the run."""
-    from vlmkit.cli.progress import RunProgress
-
     plugins = session(context).plugins
     given = {"file": str(file)} | ({} if images is None else {"images": str(images)})
     dataset = Mimic(file, images)
@@ -162,13 +185,9 @@ def _ask(
         model,
         strategy,
         seed=seed,
-        device=device,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        lora=lora,
-        revision=revision,
         in_flight=in_flight,
         plugins=plugins,
+        **loading,
     ) as pipeline:
         experiment = Experiment(
             pipeline=pipeline,
@@ -179,10 +198,10 @@ def _ask(
             config=plain_options(context) | {"strategy": strategy},
             plugins=plugins,
             limit=limit,
-            allowed=max_failures,
-            say=(lambda message: None) if quiet else note,
+            allowed=fail_on_error,
+            say=display.say,
             warn=warning,
-            watch=partial(RunProgress, quiet=quiet),
+            watch=display.watch,
             resumed="answers are there already",
         )
         # The same command finds its directory again, and another one never does.

@@ -137,7 +137,7 @@ def _text_config(model: str, builder: Builder) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         source = located(model, builder, Path(folder)).checkpoint
         try:
-            config = AutoConfig.from_pretrained(source)
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelError(f"the config.json of {model} cannot be read: {reason}", hint="check the name") from error

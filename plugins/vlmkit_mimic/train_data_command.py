@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vlmkit.cli.options import SEED, config_option
+from vlmkit.cli.options import CONFIG, SEED
 from vlmkit.cli.output import note
 from vlmkit.errors import UserError
 from vlmkit_mimic.controls import controls, settings
@@ -17,7 +17,7 @@ from vlmkit_mimic.made import report
 
 @click.command("train-data")
 @click.argument("source")
-@config_option("VLMKIT_MIMIC_TRAIN_DATA_*")
+@CONFIG
 @click.option("--output", required=True, type=click.Path(path_type=Path), metavar="FILE.jsonl", help="File to write.")
 @click.option(
     "--apart-from",

@@ -13,7 +13,7 @@ import click
 
 from vlmkit import Intervened, Mask
 from vlmkit.cli.main import session
-from vlmkit.cli.options import MODEL, SEED, Decorator
+from vlmkit.cli.options import CONFIG, MODEL, SEED, TRUST_REMOTE_CODE, Decorator
 from vlmkit.cli.output import note, print_json
 from vlmkit.errors import ModelError, SpecError, UserError
 from vlmkit.registry import Builder, Registry, Spec
@@ -51,6 +51,7 @@ def train() -> None:
 
 
 @train.command()
+@CONFIG
 @click.option(
     "--data",
     required=True,
@@ -85,7 +86,7 @@ def train() -> None:
     "--dtype", type=click.Choice(["float32", "bfloat16"]), help="Precision of the base; updates are always float32."
 )
 @click.option("--revision", help="Branch, tag or commit of a model on the hub.")
-@click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run.")
+@TRUST_REMOTE_CODE
 @click.option("--recompute", is_flag=True, help="Compute activations twice: less memory, about a third more time.")
 @click.option(
     "--save-every", type=_POSITIVE, default=200, show_default=True, help="Optimizer steps between checkpoints."

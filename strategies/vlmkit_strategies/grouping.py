@@ -57,7 +57,7 @@ class Similarity:
         """
         try:
             if path.suffix == ".npz":
-                with zipfile.ZipFile(path), np.load(path) as arrays:
+                with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as arrays:
                     names, matrix = arrays["names"].tolist(), arrays["similarity"].astype(np.float64)
             else:
                 with path.open(encoding="utf-8", newline="") as lines:

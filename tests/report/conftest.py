@@ -52,7 +52,7 @@ def place(tmp_path_factory):
     tree = {label: ["animal", "mammal" if label in MAMMALS else "bird", label] for label in LABELS}
     (root / "tree.json").write_text(json.dumps(tree))
     model = f"scripted:truth={root / 'truth.json'},accuracy=0.9"
-    common = ("run", root / "data.jsonl", "--quiet", "--max-failures", "100%", "--json")
+    common = ("run", root / "data.jsonl", "--quiet", "--fail-on-error", "100%", "--json")
     scored = ("--model", model, "--strategy", "dci:group_size=4", "--taxonomy", root / "tree.json", "--log-samples")
     paper = ("--model", f"{model},none_rate=0.6,invalid_rate=0.3", "--strategy", "dci:group_size=4,policy=paper")
     assert _call(*common, *scored, "--labels", root / "labels.txt", "--output", root / "scored") == 0

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import IN_FLIGHT, LOADING, Budget, BudgetType, Several
-from vlmkit.cli.output import console, note, print_json, table, warning, write_text
+from vlmkit.cli.options import CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
+from vlmkit.cli.output import console, note, print_json, show, table, warning, write_text
 from vlmkit.contracts import Backend, OffersTaxonomy
+from vlmkit.engine.models import Loading
 from vlmkit.errors import DataError
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, Chain
@@ -26,6 +27,7 @@ from vlmkit.runs.fingerprint import described
 
 @click.command()
 @click.argument("model", default="tiny")
+@CONFIG
 @click.option(
     "--strategies",
     multiple=True,
@@ -63,7 +65,7 @@ from vlmkit.runs.fingerprint import described
 )
 @LOADING
 @IN_FLIGHT
-@click.option("--max-failures", type=BudgetType(), default="1%", show_default=True, help="More make the exit code 1.")
+@FAIL_ON_ERROR
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -75,7 +77,7 @@ from vlmkit.runs.fingerprint import described
 )
 @click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the figures, too.")
 @click.option("--json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@DISPLAY
 @click.pass_context
 def collapse(
     context: click.Context,
@@ -89,18 +91,14 @@ def collapse(
     subsets: Any,
     prompt: str | None,
     output: Path | None,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
-    max_failures: Budget,
+    fail_on_error: Budget,
     plot: Path | None,
     markdown: Path | None,
     csv: Path | None,
     json: bool,
-    quiet: bool,
+    display: Display,
 ) -> None:
     """Measure accuracy and cost against the number of labels.
 
@@ -114,7 +112,6 @@ def collapse(
     from vlmkit.bench.collapse.plot import plot as draw
     from vlmkit.bench.collapse.tables import csv_text, sheets
     from vlmkit.bench.plot import check_plot
-    from vlmkit.cli.progress import RunProgress
     from vlmkit.engine.models import build_backend
     from vlmkit.runs import to_json
     from vlmkit.testing.parity_page import setting
@@ -127,15 +124,7 @@ def collapse(
     source = dataset_spec(data, plugins.registry)
     dataset = builder.dataset(source)
     words = default_prompt() if prompt is None else named_prompt(prompt)
-    backend = build_backend(
-        model,
-        builder,
-        device=device,
-        dtype=dtype,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        lora=lora,
-    )
+    backend = build_backend(model, builder, **loading)
     with closing(backend):
         cells = Cells(
             backend=backend,
@@ -150,21 +139,21 @@ def collapse(
             output=output or _folder(backend, str(source), words, subsets),
             plugins=plugins,
             config=plain_options(context),
-            allowed=max_failures,
-            say=(lambda message: None) if quiet else note,
+            allowed=fail_on_error,
+            say=display.say,
             warn=warning,
-            watch=partial(RunProgress, quiet=quiet),
+            watch=display.watch,
         )
         failed = []
         for results in cells.execute():
             if results["status"] == "cancelled":
-                end_run(context, {**results, "directory": str(cells.output)}, max_failures)
+                end_run(context, {**results, "directory": str(cells.output)}, fail_on_error)
             if results["status"] == "failed":
                 failed.append(results)
         points = [
             Point.of(strategy, count, cells.records(strategy, count)) for strategy in specs for count in cells.labels
         ]
-    machine = setting(device)
+    machine = setting(loading["device"])
     if plot is not None:
         draw(points, f"{model}, {images:,} images for each of {seeds:,} seeds\n{machine.partition(';')[0]}", plot)
         note(f"written: {plot}")
@@ -182,9 +171,9 @@ def collapse(
         for sheet in shown:
             click.echo(f"{sheet.title}:")
             console().print(table(sheet.columns, sheet.rows))
-        click.echo(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
+        show(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
     for results in failed[:1]:
-        end_run(context, results, max_failures)
+        end_run(context, results, fail_on_error)
 
 
 def _counts(labels: Sequence[int] | None, most: int) -> Sequence[int]:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import click
 
-from vlmkit.cli.output import console, note, print_json, table, warning
+from vlmkit.cli.completion import run_paths
+from vlmkit.cli.output import console, note, print_json, show, table, warning
 from vlmkit.errors import UserError
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN...")
+@click.argument(
+    "runs", nargs=-1, required=True, shell_complete=run_paths, type=click.Path(path_type=Path), metavar="RUN RUN..."
+)
 @click.option(
     "--baseline", type=click.Path(path_type=Path), metavar="RUN", help="Hold all others against this run alone."
 )
@@ -50,4 +53,4 @@ def compare(*, runs: Sequence[Path], baseline: Path | None, common: bool, json: 
             head, *rows = lines
             screen.print(table(head, rows))
     for line in footnotes(found):
-        click.echo(line)
+        show(line)

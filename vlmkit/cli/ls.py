@@ -52,8 +52,8 @@ class _Kind(click.Choice[str]):
 def ls(context: click.Context, kind: str, json: bool) -> None:
     """List what is registered.
 
-    KIND is adapters, strategies, aggregators, interventions, datasets or benchmarks. Shows names, options with their
-    defaults, and who brings them.
+    KIND is adapters, strategies, aggregators, interventions, datasets, benchmarks or engines. Shows names, options with
+    their defaults, and who brings them.
 
     Options of adapters and interventions are in the docs: looking them up would import torch.
     """

@@ -6,7 +6,7 @@ import errno
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from attrs import frozen
@@ -28,8 +28,12 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "plugins": "vlmkit.cli.plugins:plugins",
         "doctor": "vlmkit.cli.doctor:doctor",
         "parity": "vlmkit.cli.parity:parity",
+        "score": "vlmkit.cli.score:score",
         "report": "vlmkit.cli.report:report",
         "bench": "vlmkit.cli.bench:bench",
+        "cache": "vlmkit.cli.cache:cache",
+        "runs": "vlmkit.cli.runs:runs",
+        "completion": "vlmkit.cli.completion:completion",
     }
 )
 """The core's commands, imported when they are asked for."""
@@ -38,7 +42,10 @@ _SHOW_PLUGINS = ("plugins", "doctor")
 """Commands that show broken plugins themselves."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 plus the number of SIGINT."""
+"""Exit code after Ctrl-C or SIGTERM, as shells have it: 128 plus the number of SIGINT."""
+
+ARGUMENTS = "vlmkit.arguments"
+"""Where a context keeps the words of the call, without the name of the program."""
 
 
 @frozen
@@ -87,6 +94,15 @@ def session(context: click.Context) -> Session:
 
 class Commands(LazyGroup):
     """The core's commands and those of the plugins."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Return the context of a call, which keeps the words that it was given."""
+        given = tuple(args)
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[ARGUMENTS] = given
+        return context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, the core's first."""
@@ -146,6 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = 2
     except VlmkitError as problem:
         error(str(problem))
+        code = 2
+    except MemoryError:
+        error("out of memory; give a smaller --in-flight, or more memory; the same command goes on")
         code = 2
     except OSError as problem:  # runs report their own; what is left is the output
         if problem.errno != errno.ENOSPC:

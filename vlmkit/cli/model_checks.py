@@ -18,7 +18,7 @@ from vlmkit.registry import Builder, PluginHost, Spec
 from vlmkit.registry.build import READOUTS
 from vlmkit.types import Ballot, Choose, Failed, Readout
 
-_SHOWN = ("model", "base_url", "revision", "dtype", "device")
+_SHOWN = ("model", "base_url", "servers", "revision", "dtype", "device")
 """What is shown of a model's identity."""
 
 _OFFERED = ("logprobs", "token_ids", "choices", "greedy")
@@ -45,9 +45,13 @@ def model(spec: str, plugins: PluginHost) -> Iterator[Check]:
 
 def _identity(backend: Backend) -> str:
     identity = backend.identity
-    shown = [str(identity[key]) for key in _SHOWN if identity.get(key) is not None]
+    shown = [_words(identity[key]) for key in _SHOWN if identity.get(key) is not None]
     offered = [f"{key}={_as_option(identity[key])}" for key in _OFFERED if key in identity]
     return ", ".join(shown + offered)
+
+
+def _words(value: Any) -> str:
+    return " and ".join(value) if isinstance(value, list) else str(value)
 
 
 def _as_option(value: Any) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import reduce, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from attrs import frozen
 
+from vlmkit.cli.completion import names
+from vlmkit.cli.display import Display, Kind
+from vlmkit.cli.output import warning
+from vlmkit.data.images import MAX_PIXELS, ImageLimits
 from vlmkit.data.text import TextFile
+from vlmkit.engine.models import Loading
 from vlmkit.errors import UnknownNameError, UserError
 
 Decorator = Callable[[Any], Any]
@@ -40,18 +45,22 @@ class Budget:
 
 
 class BudgetType(click.ParamType[Budget]):
-    """Reads ``3`` or ``1.5%``."""
+    """Reads ``3``, ``1.5%`` or ``0.015``, which is the same as ``1.5%``."""
 
-    name = "N or P%"
+    name = "N|P%|FRACTION"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Budget:
         """Return the budget that the text means."""
         if isinstance(value, Budget):
             return value
-        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", str(value).strip())
-        if match is None or (match[2] and float(match[2]) > 100):
-            self.fail(f"{value!r} is neither a number of examples nor a percentage such as 1%", param, ctx)
-        return Budget(float(match[1] or match[2]), percent=match[1] is None)
+        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%|(\d*\.\d+)", str(value).strip())
+        if match is None or (match[2] and float(match[2]) > 100) or (match[3] and float(match[3]) > 1):
+            self.fail(
+                f"{value!r} is no number of examples, no percentage such as 1% and no fraction such as 0.01", param, ctx
+            )
+        if match[1]:
+            return Budget(float(match[1]), percent=False)
+        return Budget(float(match[2]) if match[2] else float(match[3]) * 100, percent=True)
 
 
 class Several(click.ParamType[Sequence[Any]]):
@@ -71,6 +80,29 @@ class Several(click.ParamType[Sequence[Any]]):
         return tuple(dict.fromkeys(self.one.convert(part.strip(), param, ctx) for part in str(value).split(",")))
 
 
+def _given_name(parameter: click.Parameter) -> str:
+    """Return the name of an option as it is given, or of an argument."""
+    return next((text[2:] for text in parameter.opts if text.startswith("--")), str(parameter.name)).replace("_", "-")
+
+
+def _as_given(value: Any, parameter: click.Parameter) -> str | list[str]:
+    """Return what the flag would say, so that 1.5 is no whole number in a file either.
+
+    Raises:
+        TypeError: A flag would not say that; the message says what it would.
+    """
+    repeatable = parameter.nargs == -1 or getattr(parameter, "multiple", False)
+    several = repeatable or isinstance(parameter.type, Several)
+    values = value if isinstance(value, list) and several else [value]
+    if any(isinstance(one, dict | list) for one in values):
+        raise TypeError("give a single value")
+    switch = getattr(parameter, "is_flag", False)
+    if any(isinstance(one, bool) != switch for one in values):
+        raise TypeError("give true or false" if switch else "give its value")
+    texts = [str(one) for one in values]
+    return texts if repeatable else ",".join(texts)
+
+
 def read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Make the settings of a TOML file the defaults of the command; flags and environment override them.
 
@@ -84,52 +116,67 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
         settings = tomllib.loads(file.read())
     except tomllib.TOMLDecodeError as problem:
         raise file.wrong(f"broken TOML ({problem})", hint="mend it there") from None
-    known = [
-        parameter.name
+    known = {
+        _given_name(parameter): parameter
         for parameter in context.command.params
-        if parameter.name is not None and parameter.name not in ("config", "help")
-    ]
-    repeatable = [
-        option.name for option in context.command.params if isinstance(option, click.Option) and option.multiple
-    ]
+        if parameter.name not in ("config", "help")
+    }
     defaults: dict[str, Any] = {}
     for key, value in settings.items():
-        name = key.replace("-", "_")
-        if name not in known:
-            raise UnknownNameError("key", key, (name.replace("_", "-") for name in known), where=str(path))
-        several = isinstance(value, list) and name in repeatable
-        if not several and isinstance(value, dict | list):
-            raise UserError(f"key {key} in {path} holds a {type(value).__name__}", hint="give a single value")
-        # What the flag would say, so that 1.5 is no whole number here either.
-        texts = [str(one) for one in (value if several else [value])]
-        defaults[name] = texts if name in repeatable else texts[0]
+        parameter = known.get(key.replace("_", "-"))
+        if parameter is None or parameter.name is None:
+            raise UnknownNameError("key", key, known, where=str(path))
+        try:
+            defaults[parameter.name] = _as_given(value, parameter)
+        except TypeError as problem:
+            raise UserError(f"key {key} in {path} holds a {type(value).__name__}", hint=str(problem)) from None
     context.default_map = {**(context.default_map or {}), **defaults}
 
 
-def config_option(variables: str) -> Decorator:
-    """Return the option for a file of settings.
-
-    Args:
-        variables: Environment variables that override it, for the help.
-    """
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        metavar="FILE.toml",
-        help=f"Settings by option name; flags and {variables} override them.",
-    )
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    metavar="FILE.toml",
+    help="Settings by option name; flags and environment variables (VLMKIT_*) override them.",
+)
+"""A file of settings."""
 
 
 def _in_order(*decorators: Decorator) -> Decorator:
     return lambda command: reduce(lambda decorated, decorate: decorate(decorated), reversed(decorators), command)
 
 
-DATA = click.argument("data", default="glyphs")
+def _gather_loading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command one ``loading`` in place of its parts; the context still has them one by one."""
 
-MODEL = click.option("--model", default="tiny", show_default=True, help="An adapter, a model directory, or a hub id.")
+    @wraps(command)
+    def gathered(*arguments: Any, **options: Any) -> Any:
+        loading = {name: options.pop(name) for name in Loading.__annotations__}
+        return command(*arguments, loading=loading, **options)
+
+    return gathered
+
+
+DATA = click.argument("data", default="glyphs", shell_complete=names("dataset", path="file"))
+
+MODEL = click.option(
+    "--model",
+    default="tiny",
+    show_default=True,
+    shell_complete=names("adapter", path="dir"),
+    help="An adapter, a model directory, or a hub id.",
+)
+
+STRATEGY = click.option(
+    "--strategy",
+    default="dci",
+    show_default=True,
+    shell_complete=names("strategy", joint="+"),
+    help="What to ask (vlmkit ls strategies).",
+)
 
 WORDS = _in_order(
     click.option(
@@ -143,16 +190,131 @@ WORDS = _in_order(
 
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 
+
+def _warn_of_code(context: click.Context, option: click.Parameter, trusted: bool) -> bool:
+    if trusted:
+        warning("--trust-remote-code: code that comes with the model may run, with all your rights")
+    return trusted
+
+
+TRUST_REMOTE_CODE = click.option(
+    "--trust-remote-code", is_flag=True, callback=_warn_of_code, help="Let code that comes with the model run."
+)
+
 LOADING = _in_order(
     click.option("--device", help="Device for the weights: cuda, cuda:1, cpu."),
     click.option("--dtype", help="Precision of the weights: float32, bfloat16, float16."),
     click.option("--revision", help="Branch, tag or commit of a model on the hub."),
-    click.option("--trust-remote-code", is_flag=True, help="Let code that comes with the model run."),
+    TRUST_REMOTE_CODE,
     click.option(
         "--lora", type=click.Path(path_type=Path), metavar="DIR", help="LoRA to merge into a local model's weights."
     ),
+    click.option(
+        "--base-url",
+        multiple=True,
+        metavar="URL[;weight=N]",
+        help="Server to ask, for --model openai:...; may be given repeatedly.",
+    ),
+    _gather_loading,
 )
+"""How to load the model; the command takes all of it as ``loading``."""
+
+FAIL_ON_ERROR = click.option(
+    "--fail-on-error",
+    type=BudgetType(),
+    default="1%",
+    show_default=True,
+    help="More failed ones make the exit code 1; so many of one kind at once end the run.",
+)
+
+
+def _with_opener(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument ``opener``, made of the options for pictures."""
+
+    @wraps(command)
+    def opened(
+        *args: Any,
+        max_image_pixels: int,
+        max_image_bytes: int,
+        max_images: int,
+        remote_images: bool,
+        remote_host: Sequence[str],
+        **rest: Any,
+    ) -> Any:
+        from vlmkit.data.opening import Opener
+        from vlmkit.data.remote import Remote
+
+        if remote_host and not remote_images:
+            raise click.UsageError("--remote-host says where pictures may be fetched; add --remote-images to fetch any")
+        limits = ImageLimits(max_image_pixels, max_image_bytes)
+        return command(*args, opener=Opener(limits, max_images, Remote(remote_host) if remote_images else None), **rest)
+
+    return opened
+
+
+PICTURES = _in_order(
+    click.option(
+        "--max-image-pixels",
+        type=click.IntRange(1, MAX_PIXELS),
+        default=ImageLimits().pixels,
+        show_default=True,
+        metavar="N",
+        help="Most pixels of a picture.",
+    ),
+    click.option(
+        "--max-image-bytes",
+        type=click.IntRange(min=1),
+        default=ImageLimits().bytes,
+        show_default=True,
+        metavar="N",
+        help="Most bytes of a picture's file.",
+    ),
+    click.option(
+        "--max-images",
+        type=click.IntRange(min=1),
+        default=256,
+        show_default=True,
+        metavar="N",
+        help="Most images of an example.",
+    ),
+    click.option("--image-root", type=click.Path(path_type=Path), metavar="DIR", help="Refuse paths that leave DIR."),
+    click.option("--remote-images", is_flag=True, help="Fetch pictures from addresses that the data names."),
+    click.option("--remote-host", multiple=True, metavar="HOST[:PORT]", help="Fetch from this host alone; repeatable."),
+    _with_opener,
+)
+
+
+def _gather_display(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command one ``display`` in place of the two options."""
+
+    @wraps(command)
+    def gathered(*arguments: Any, display: Kind | None, quiet: bool, **options: Any) -> Any:
+        if quiet and display not in (None, "none"):
+            raise click.UsageError(f"--quiet and --display {display} exclude each other; give one of them")
+        return command(*arguments, display=Display.of("none" if quiet else display), **options)
+
+    return gathered
+
+
+DISPLAY = _in_order(
+    click.option(
+        "--display",
+        type=click.Choice(get_args(Kind)),
+        help="Progress and notes: bars, lines for a log, or none.  [default: full on a terminal, else plain]",
+    ),
+    click.option("--quiet", is_flag=True, help="Short for --display none; warnings and failures still show."),
+    _gather_display,
+)
+"""How much to say; the command takes it as ``display``."""
 
 IN_FLIGHT = click.option(
     "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
+)
+
+ENGINE = _in_order(
+    click.option("--engine", default="local", show_default=True, help="Who solves examples (vlmkit ls engines)."),
+    click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The engine's workers, each with a model."),
+    click.option("--gpus-per-worker", type=click.FloatRange(min=0), metavar="N", help="GPUs that each worker takes."),
+    click.option("--address", help="Where the engine's cluster is."),
+    click.option("--devices", metavar="D,...", help="Devices of this machine, each with a process: 0,1 or cpu,cpu."),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,37 +10,50 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmkit.errors import UserError
+from vlmkit.redaction import redacted, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+
 
 def note(message: str) -> None:
     """Say something on stderr."""
-    click.echo(message, err=True)
+    click.echo(visible(redacted(message)), err=True)
+
+
+def show(message: str) -> None:
+    """Print a line of the results on stdout."""
+    click.echo(visible(redacted(message)))
 
 
 def warning(message: str) -> None:
     """Warn on stderr, in one line."""
-    click.secho(f"warning: {one_line(message)}", err=True, fg="yellow")
+    click.secho(f"warning: {one_line(message)}", err=True, fg="yellow", color=_colour())
 
 
 def error(message: str) -> None:
     """Report an error on stderr, in one line."""
-    click.secho(f"error: {one_line(message)}", err=True, fg="red")
+    click.secho(f"error: {one_line(message)}", err=True, fg="red", color=_colour())
+
+
+def _colour() -> bool | None:
+    """Return whether to colour: never under ``NO_COLOR``, else where there is a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def one_line(message: str) -> str:
-    """Return the message without line breaks."""
-    return " ".join(message.split())
+    """Return the message as it may be shown: without line breaks, secrets, and characters that steer a terminal."""
+    return visible(redacted(" ".join(message.split())))
 
 
 def print_json(value: Any) -> None:
-    """Print plain JSON values on stdout."""
+    r"""Print plain JSON values on stdout; control characters beyond ASCII, which JSON lets stand, as ``\u009b``."""
     from vlmkit.runs.convert import dumps
 
-    click.echo(dumps(value, indent=2))
+    click.echo(dumps(value, indent=2).decode().translate(_CONTROLS))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,13 +76,13 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Return a table; cells are texts or rich renderables, long ones are folded and never cut."""
+    """Return a table; cells are texts, made ``visible``, or rich renderables; long ones are folded, never cut."""
     from rich import box
     from rich.table import Table
 
     made = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(visible(column), overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(visible(cell) if isinstance(cell, str) else cell for cell in row))
     return made

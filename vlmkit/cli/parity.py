@@ -10,7 +10,8 @@ import click
 from attrs import asdict
 
 from vlmkit.cli.main import session
-from vlmkit.cli.output import console, note, print_json, table, write_text
+from vlmkit.cli.options import CONFIG
+from vlmkit.cli.output import console, note, print_json, show, table, write_text
 from vlmkit.registry import Builder
 
 _PAGE = """# Parity
@@ -39,6 +40,7 @@ made and why lower precision has other tolerances.
 
 @click.command()
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
+@CONFIG
 @click.option("--device", help="Device of both sides: cuda, cuda:1, cpu.")
 @click.option("--dtype", default="float32", show_default=True, help="Precision: float32, bfloat16, float16.")
 @click.option("--plain-dtype", help="Precision of the plain side.  [default: the same]")
@@ -76,7 +78,7 @@ def parity(
         print_json({"setting": setting(device), "dtype": dtype, "tolerance": tolerance, "results": results})
     else:
         console().print(table(("model", "situation", *READOUTS), lines(found)))
-        click.echo(said)
+        show(said)
     if markdown is not None:
         command = " ".join(["vlmkit", *sys.argv[1:]])
         page = _PAGE.format(command=command, setting=setting(device), summary=said)

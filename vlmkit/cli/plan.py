@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
+from attrs import field, frozen
 
 from vlmkit.cli.answers import Answers
+from vlmkit.cli.completion import names
+from vlmkit.cli.display import Display
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED, WORDS, config_option
+from vlmkit.cli.options import CONFIG, DATA, DISPLAY, IN_FLIGHT, LOADING, MODEL, PICTURES, SEED, WORDS
 from vlmkit.cli.output import console, note, print_json
 from vlmkit.contracts import Dataset
-from vlmkit.engine.models import build_backend
+from vlmkit.data.opening import Opener
+from vlmkit.engine.models import Loading, build_backend
 from vlmkit.errors import CapabilityError, SpecError
 from vlmkit.prompts import default_prompt, named_prompt
+from vlmkit.redaction import redacted
 from vlmkit.registry import Builder, Chain, Registry, Spec
 from vlmkit.registry.source import dataset_spec
 
@@ -57,12 +61,14 @@ class Asked:
         limit: ``--limit``.
         seed: ``--seed``.
         in_flight: ``--in-flight``.
-        load: How the model would be loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
+        image_root: ``--image-root``.
+        opener: Opens the pictures.
+        loading: How the model would be loaded.
+        display: Told how it goes.
         sample: Most examples that strategies are driven on.
         tokens_per_second: A known rate.
         measure: Whether to load the model and time it.
         group_sizes: First and last group size to compare.
-        quiet: Whether to say nothing of how it goes.
     """
 
     data: str
@@ -74,23 +80,31 @@ class Asked:
     limit: int | None
     seed: int
     in_flight: int
-    load: dict[str, Any]
+    loading: Loading
+    display: Display
+    image_root: Path | None = None
+    opener: Opener = field(factory=Opener)
     sample: int = 32
     tokens_per_second: float | None = None
     measure: bool = False
     group_sizes: tuple[int, int] | None = None
-    quiet: bool = False
 
 
 @click.command()
 @DATA
-@config_option("VLMKIT_PLAN_*")
+@CONFIG
 @MODEL
-@click.option("--strategy", multiple=True, help="What to ask; may be given repeatedly.  [default: dci]")
+@click.option(
+    "--strategy",
+    multiple=True,
+    shell_complete=names("strategy", joint="+"),
+    help="What to ask; may be given repeatedly.  [default: dci]",
+)
 @WORDS
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Plan for the first N examples only.")
 @SEED
 @LOADING
+@PICTURES
 @IN_FLIGHT
 @click.option(
     "--sample", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples to drive strategies on."
@@ -99,18 +113,13 @@ class Asked:
 @click.option("--measure", is_flag=True, help="Load the model and time it on a few examples.")
 @click.option("--group-sizes", type=Interval(), help="Compare group sizes from LOW to HIGH, each 1.25 times the last.")
 @click.option("--json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="No notes on how it goes.")
+@DISPLAY
 @click.pass_context
 def plan(
     context: click.Context,
     /,
     *,
     strategy: Sequence[str],
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
     json: bool,
     **more: Any,
 ) -> None:
@@ -119,14 +128,7 @@ def plan(
     The strategies run on real examples, with answers that no model gave; the model's tokenizer and configuration tell
     the rest. A server or the scripted model gives queries and rounds alone.
     """
-    load = {
-        "device": device,
-        "dtype": dtype,
-        "revision": revision,
-        "trust_remote_code": trust_remote_code,
-        "lora": lora,
-    }
-    asked = Asked(strategies=strategy or ("dci",), load=load, **more)
+    asked = Asked(strategies=strategy or ("dci",), **more)
     if asked.measure and asked.tokens_per_second is not None:
         raise click.UsageError("--measure and --tokens-per-second exclude each other; give one of them")
     show_plan(context, asked, json=json)
@@ -141,31 +143,40 @@ def show_plan(context: click.Context, asked: Asked, *, json: bool) -> None:
     from vlmkit.cli.plan_report import plan_json, plan_tables
     from vlmkit.planning import Plan, Planner
 
-    say = (lambda message: None) if asked.quiet else note
+    say = asked.display.say
     registry = session(context).plugins.registry
     builder = Builder(registry)
     spec = dataset_spec(asked.data, registry)
-    dataset = builder.dataset(spec)
+    dataset = builder.dataset(spec, image_root=asked.image_root)
     answers = Answers.of(dataset, asked.labels, asked.taxonomy, builder)
     labels = answers.labels
     prompt = default_prompt() if asked.prompt is None else named_prompt(asked.prompt)
     strategies = [(text, builder.strategy(text)) for text in asked.strategies]
     swept = None if asked.group_sizes is None else _with_group_size(asked.strategies, registry)
-    backend = build_backend(asked.model, builder, weights=asked.measure, **asked.load)
+    backend = build_backend(asked.model, builder, weights=asked.measure, **asked.loading)
     try:
         for _, strategy in strategies:
             if missing := strategy.requires - backend.capabilities:
                 # By the user's name for it: a server would be asked for its own.
                 raise CapabilityError(missing, strategy=type(strategy).__name__, backend=asked.model)
         total, examples = _sample(dataset, asked, labels)
-        planner = Planner(backend, examples, labels, prompt, asked.seed, asked.in_flight, taxonomy=answers.taxonomy)
+        planner = Planner(
+            backend,
+            examples,
+            labels,
+            prompt,
+            asked.seed,
+            asked.in_flight,
+            taxonomy=answers.taxonomy,
+            opener=asked.opener,
+        )
         parts = []
         for text, strategy in strategies:
             say(f"driving {text} on {len(examples):,} of {total:,} examples")
             parts.append(planner.plan(text, strategy, _rate(planner, asked, strategy)))
         made = Plan(
-            model=asked.model,
-            data=str(spec),
+            model=redacted(asked.model),
+            data=redacted(str(spec)),
             labels=len(labels),
             examples=total,
             driven=len(examples),

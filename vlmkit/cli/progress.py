@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from vlmkit.cli.display import Kind
 from vlmkit.cli.output import console, note, one_line
 from vlmkit.cli.run_report import reason
 from vlmkit.runs import Record, Tally
 
 FAILURES_SHOWN = 5
 """Failed examples that are named on stderr; all are in ``predictions.jsonl``."""
+
+
+LINE_EVERY = 30.0
+"""Seconds from one line of plain progress to the next."""
 
 
 class _Rate(ProgressColumn):
@@ -30,11 +37,13 @@ class RunProgress:
     Args:
         total: Examples to solve.
         before: Records of earlier goes.
-        quiet: Whether to show no bar.
+        kind: ``full`` shows a bar, ``plain`` a line from time to time.
     """
 
-    def __init__(self, total: int, before: Iterable[Record], *, quiet: bool = False) -> None:
+    def __init__(self, total: int, before: Iterable[Record], kind: Kind = "full") -> None:
         self._tally = Tally.of(before)
+        self._lines = kind == "plain"
+        self._said = monotonic()
         screen = console(stderr=True)
         self._bar = Progress(
             BarColumn(),
@@ -44,7 +53,7 @@ class RunProgress:
             TextColumn("{task.fields[accuracy]}"),
             console=screen,
             transient=True,
-            disable=quiet or not screen.is_terminal,
+            disable=kind != "full" or not screen.is_terminal,
         )
         self._task = self._bar.add_task("", total=total, completed=self._tally.done, accuracy=self._accuracy)
 
@@ -52,6 +61,9 @@ class RunProgress:
         """Count a record."""
         self._tally.add(record)
         self._bar.update(self._task, advance=1, accuracy=self._accuracy)
+        if self._lines and monotonic() - self._said >= LINE_EVERY:
+            self._said = monotonic()
+            note(self._line)
         if record.error is not None and self._tally.failed <= FAILURES_SHOWN:
             self._say(f"failed: {one_line(record.id)}: {reason(record.error, record.id)}")
             if self._tally.failed == FAILURES_SHOWN:
@@ -65,6 +77,14 @@ class RunProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not self._bar.disable:
             self._bar.stop()
+
+    @property
+    def _line(self) -> str:
+        task = self._bar.tasks[0]
+        parts = [f"{task.completed:,.0f} of {task.total:,.0f}"]
+        if task.speed:
+            parts += [f"{task.speed:.1f}/s", f"{timedelta(seconds=task.time_remaining or 0)} left"]
+        return ", ".join([*parts, self._accuracy] if self._accuracy else parts)
 
     @property
     def _accuracy(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlmkit.cli.completion import run_paths
 from vlmkit.cli.main import session
 from vlmkit.cli.output import note, warning
 from vlmkit.errors import UserError
@@ -33,12 +34,18 @@ class MostType(click.ParamType[int]):
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument(
+    "runs", nargs=-1, required=True, shell_complete=run_paths, type=click.Path(path_type=Path), metavar="RUN..."
+)
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: report.FORMAT]; - is stdout."
 )
 @click.option(
-    "--format", "name", type=click.Choice(["html", "md", "csv", "parquet"]), help="[default: by the file, else html]"
+    "--format",
+    "name",
+    envvar="VLMKIT_REPORT_FORMAT",
+    type=click.Choice(["html", "md", "csv", "parquet"]),
+    help="[default: by the file, else html]",
 )
 @click.option("--title", help="Heading of the page.")
 @click.option("--data", metavar="DATA", help="Where the pictures are now, if not where the runs found them.")

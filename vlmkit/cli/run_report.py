@@ -30,7 +30,7 @@ def results_table(results: Mapping[str, Any], *, judged: bool) -> Table:
     rows += [
         ("examples", f"{n['done']:,} of {n['total']:,}"),
         ("failed", f"{n['failed']:,}"),
-        ("queries", f"{usage['queries']:,}"),
+        ("queries", f"{usage['queries']:,}" + (f" ({usage['cached']:,} from the cache)" if usage["cached"] else "")),
         ("forwards per example", f"{usage['forwards'] / solved:.2f}"),
         ("tokens per example", f"{sum(usage['tokens'].values()) / solved:,.0f}"),
         ("seconds per example", f"{usage['seconds'] / solved:.3f}"),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import Several
-from vlmkit.cli.output import console, note, print_json, table
+from vlmkit.cli.options import CONFIG, Several
+from vlmkit.cli.output import console, note, print_json, show, table
+from vlmkit.redaction import redacted
 from vlmkit.registry import Builder, Chain, Spec
 from vlmkit.registry.build import READOUTS
 from vlmkit.registry.source import dataset_spec
@@ -30,6 +31,7 @@ _GROUP_SIZE = 20
 
 @click.command()
 @click.argument("model", default="tiny")
+@CONFIG
 @click.option("--data", default="glyphs:labels=1000", show_default=True, help="Pictures and labels, as for vlmkit run.")
 @click.option(
     "--labels",
@@ -116,10 +118,18 @@ def speed(
     if json:
         asked = {name: context.params[name] for name in ("images", "in_flight", "batch", "sample", "dtype")}
         results = [one.plainly() for one in found]
-        print_json({"setting": setting(device), "model": model, "data": str(spec), **asked, "results": results})
+        print_json(
+            {
+                "setting": setting(device),
+                "model": redacted(model),
+                "data": redacted(str(spec)),
+                **asked,
+                "results": results,
+            }
+        )
         return
     console().print(table(("", *map(_head, found)), _table(found)))
-    click.echo(f"{model}, {setting(device)}.")
+    show(f"{model}, {setting(device)}.")
     if found[0].ratios:
         click.echo(
             f"Plain sides answer a sample of {sample} questions, or labels of the loop, in each block of {in_flight} "

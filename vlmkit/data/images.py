@@ -13,14 +13,30 @@ from typing import BinaryIO
 
 import numpy as np
 import PIL.Image
+from attrs import field, frozen
+from attrs.validators import ge, le
 from PIL.ExifTags import Base
 from PIL.Image import Transpose
 
 from vlmkit.errors import ImageError
-from vlmkit.types import Image, ImageSource
+from vlmkit.types import Image, ImageSource, ImageUrl
 
 MAX_PIXELS = 175_000_000
-"""Most pixels that a picture may have, width times height; a larger one is refused before it is decoded."""
+"""Most pixels that a picture may have under any limit; Pillow's own limit, a little higher, is left as it is."""
+
+
+@frozen
+class ImageLimits:
+    """How large a picture may be; a larger one is refused before it is decoded.
+
+    Args:
+        pixels: Most pixels, width times height; at most ``MAX_PIXELS``.
+        bytes: Most bytes of the file.
+    """
+
+    pixels: int = field(default=MAX_PIXELS, validator=[ge(1), le(MAX_PIXELS)])
+    bytes: int = field(default=256 * 2**20, validator=ge(1))
+
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -56,12 +72,15 @@ _UPRIGHT = {
 }
 
 
+_LIMITS = ImageLimits()
+
+
 def is_image_file(path: Path) -> bool:
     """Return whether the file's suffix is that of a picture; the file itself is not looked at."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def open_image(source: ImageSource, *, name: str | None = None) -> Image:
+def open_image(source: ImageSource, *, name: str | None = None, limits: ImageLimits = _LIMITS) -> Image:
     """Decode one picture to upright 8-bit RGB.
 
     Transparency is laid over white, deep grey is scaled and not clipped, of an animation the first frame is taken.
@@ -69,32 +88,39 @@ def open_image(source: ImageSource, *, name: str | None = None) -> Image:
     Args:
         source: A file, encoded bytes, or an open picture, which is left as it is.
         name: What messages call it; by default its path, or "memory".
+        limits: How large it may be.
 
     Raises:
-        ImageError: It is missing, unreadable, no picture, broken, or larger than ``MAX_PIXELS``.
+        ImageError: It is missing, unreadable, no picture, broken, too large, or an address, which is not fetched here.
     """
     where = _where(source, name)
     with _QUIET_PILLOW:
         if isinstance(source, PIL.Image.Image):
             with _OPEN_PICTURES:
-                return Image(_decode(source, where), where)
-        with _stream(source, where) as stream:
-            return Image(_decode(_identify(stream, where), where), where)
+                return Image(_decode(source, where, limits), where)
+        with _stream(source, where, limits) as stream:
+            return Image(_decode(_identify(stream, where, limits), where, limits), where)
 
 
 def _where(source: ImageSource, name: str | None) -> str:
     if not isinstance(source, Path):
-        return name or "memory"
+        return name or (str(source) if isinstance(source, ImageUrl) else "memory")
     path = source.as_posix()
     return path if name is None else name if path.endswith(name) else f"{name} ({path})"
 
 
-def _stream(source: Path | bytes, where: str) -> BinaryIO:
+def _stream(source: Path | bytes | ImageUrl, where: str, limits: ImageLimits) -> BinaryIO:
     """Open the encoded bytes.
 
     Raises:
-        ImageError: There are none, or they cannot be read.
+        ImageError: There are none, there are too many, or they cannot be read.
     """
+    if isinstance(source, ImageUrl):
+        raise ImageError(
+            where,
+            "it lies on a server, and nothing is fetched by default",
+            hint="add --remote-images to vlmkit run",
+        )
     if not isinstance(source, Path | bytes):
         kind = type(source).__name__
         raise ImageError(where, f"{kind} is no picture", hint="give a path, encoded bytes or a PIL picture")
@@ -110,6 +136,8 @@ def _stream(source: Path | bytes, where: str) -> BinaryIO:
                 raise ImageError(where, "it is a device or a pipe", hint="save the picture as a file")
         if size == 0:
             raise ImageError(where, "it is empty", hint="fetch it again or leave it out")
+        if size > limits.bytes:
+            raise ImageError(where, f"it has {size:,} bytes, more than {limits.bytes:,}", hint="compress it")
         return BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     except FileNotFoundError:
         raise ImageError(where, "there is no such file", hint="check the path") from None
@@ -120,7 +148,7 @@ def _stream(source: Path | bytes, where: str) -> BinaryIO:
         raise ImageError(where, f"it cannot be read ({reason})", hint="check the path") from error
 
 
-def _identify(stream: BinaryIO, where: str) -> PIL.Image.Image:
+def _identify(stream: BinaryIO, where: str, limits: ImageLimits) -> PIL.Image.Image:
     """Read the header.
 
     Raises:
@@ -129,35 +157,38 @@ def _identify(stream: BinaryIO, where: str) -> PIL.Image.Image:
     try:
         return PIL.Image.open(stream, formats=_FORMATS)
     except PIL.Image.DecompressionBombError:
-        raise _too_large(where) from None
+        raise _too_large(where, limits) from None
     except Exception as error:  # on bad bytes the decoders raise nearly anything
         raise ImageError(
             where, "it is not a picture in a known format", hint="convert it to PNG or JPEG, or leave it out"
         ) from error
 
 
-def _decode(picture: PIL.Image.Image, where: str) -> PIL.Image.Image:
+def _decode(picture: PIL.Image.Image, where: str, limits: ImageLimits) -> PIL.Image.Image:
     """Return the picture's pixels as a new upright RGB picture.
 
     Raises:
         ImageError: It is too large, has no pixels, or is broken.
     """
     width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise _too_large(where)
+    if width * height > limits.pixels:
+        raise _too_large(where, limits)
     if width * height == 0:
         raise ImageError(where, "it has no pixels", hint="leave it out")
     try:
         picture.load()
         rgb = _rgb(picture)
+    except MemoryError:
+        hint = "scale it down, or give a smaller --in-flight"
+        raise ImageError(where, f"there is no memory for its {width:,} x {height:,} pixels", hint=hint) from None
     except Exception as error:  # on bad bytes the decoders raise nearly anything
         raise ImageError(where, "it is broken or cut off", hint="fetch it again or leave it out") from error
     turn = _UPRIGHT.get(_orientation(picture))
     return rgb if turn is None else rgb.transpose(turn)
 
 
-def _too_large(where: str) -> ImageError:
-    return ImageError(where, f"it has more than {MAX_PIXELS:,} pixels", hint="scale it down")
+def _too_large(where: str, limits: ImageLimits) -> ImageError:
+    return ImageError(where, f"it has more than {limits.pixels:,} pixels", hint="scale it down")
 
 
 def _rgb(picture: PIL.Image.Image) -> PIL.Image.Image:

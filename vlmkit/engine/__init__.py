@@ -2,5 +2,7 @@
 
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Exchange, Solved
+from vlmkit.engine.local import LocalEngine, PlacesModels, RunEngine
+from vlmkit.engine.portable import portable
 
-__all__ = ["Engine", "Exchange", "Solved", "check_capabilities"]
+__all__ = ["Engine", "Exchange", "LocalEngine", "PlacesModels", "RunEngine", "Solved", "check_capabilities", "portable"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
 
@@ -11,7 +11,7 @@ from attrs import field, frozen
 from attrs.validators import ge
 
 from vlmkit.contracts import Backend, Prepares, Strategy
-from vlmkit.data.images import open_image
+from vlmkit.data.opening import Opener
 from vlmkit.engine.asking import way_of_asking
 from vlmkit.engine.feed import Feed
 from vlmkit.engine.job import Job, Solved
@@ -32,12 +32,14 @@ class Engine:
         backend: Who answers.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
+        opener: Opens the pictures.
     """
 
     strategy: Strategy
     backend: Backend
     in_flight: int = field(default=32, validator=ge(1))
     keep_exchanges: bool = False
+    opener: Opener = field(factory=Opener)
 
     def solve(
         self,
@@ -47,6 +49,7 @@ class Engine:
         seed: int = 0,
         prompt: Prompt | None = None,
         taxonomy: Taxonomy | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Solved]:
         """Solve every example; yields in the order of ``examples``.
 
@@ -58,21 +61,21 @@ class Engine:
             seed: Seed of every random choice.
             prompt: The words of the questions.
             taxonomy: The tree that the labels are leaves of.
+            stop: Whether no further example shall be begun; those in flight are finished.
 
         Raises:
             UserError: The request as a whole is wrong (no such model, a capability is missing); examples that are
                 done are yielded before.
         """
         check_capabilities(self.strategy, self.backend)
-        prompt = prompt or default_prompt()
-        opened = partial(self._open, labels=labels, seed=seed, prompt=prompt, taxonomy=taxonomy)
+        opened = partial(self._open, labels=labels, seed=seed, prompt=prompt or default_prompt(), taxonomy=taxonomy)
         window: deque[Job] = deque()
         exhausted = False
         with way_of_asking(self.backend) as way, Feed(examples, opened, ahead=self.in_flight) as feed:
             waiting = iter(feed)
             while True:
                 while not exhausted and self._has_room(window):
-                    fed = next(waiting, None)
+                    fed = None if stop() else next(waiting, None)
                     if fed is None:
                         exhausted = True
                     else:
@@ -90,12 +93,23 @@ class Engine:
                     yield from (job.solved for job in window if job.done)
                     raise
 
+    def begin(self, example: Example, labels: LabelSpace, *, taxonomy: Taxonomy | None = None) -> None:
+        """Run the strategy up to its first queries and ask nothing; what is wrong with the example alone is no matter.
+
+        Raises:
+            UserError: The strategy finds the request as a whole wrong.
+        """
+        opened = partial(self._open, labels=labels, seed=0, prompt=default_prompt(), taxonomy=taxonomy)
+        with Feed([example], opened, ahead=1) as feed:
+            for fed in feed:
+                self._start(*fed)
+
     def _has_room(self, window: Collection[Job]) -> bool:
         return len(window) < _BEGUN * self.in_flight and sum(not job.done for job in window) < self.in_flight
 
     def _open(self, example: Example, labels: LabelSpace, seed: int, prompt: Prompt, taxonomy: Taxonomy | None) -> Task:
         """Decode an example's images and get them ready; runs ahead, on other threads."""
-        images = tuple(open_image(source, name=example.id) for source in example.images)
+        images = self.opener.open(example)
         if isinstance(self.backend, Prepares):
             self.backend.prepare(images)
         if example.question is not None:

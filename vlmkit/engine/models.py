@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from vlmkit.contracts import Backend
 from vlmkit.errors import ModelError, UnknownNameError
 from vlmkit.registry import Builder, Registry, Spec
+
+
+class Loading(TypedDict, total=False):
+    """How a model is loaded; what is left out or None is the model's choice.
+
+    Args:
+        device: Device for the weights: ``cuda``, ``cuda:1``, ``cpu``.
+        dtype: Precision of the weights: ``float32``, ``bfloat16``, ``float16``.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Whether the checkpoint's own code may run.
+        lora: Directory of a LoRA that is merged into the weights.
+        base_url: Addresses of the servers that an adapter for servers asks, each as ``URL`` or ``URL;weight=2``.
+    """
+
+    device: str | None
+    dtype: str | None
+    revision: str | None
+    trust_remote_code: bool
+    lora: str | Path | None
+    base_url: Sequence[str]
+
 
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx")
 
@@ -18,36 +39,27 @@ def build_backend(
     model: str,
     builder: Builder,
     *,
-    device: str | None = None,
-    dtype: str | None = None,
-    trust_remote_code: bool = False,
-    revision: str | None = None,
-    lora: str | Path | None = None,
     weights: bool = True,
+    **loading: Unpack[Loading],
 ) -> Backend:
     """Build the backend that ``model`` names; loads no weights.
 
     Args:
         model: An adapter with options (``tiny``, ``scripted:accuracy=0.9``), a checkpoint directory, or a hub id.
         builder: Builds the adapter.
-        device: Device for the weights.
-        dtype: Precision of the weights.
-        trust_remote_code: Whether the checkpoint's own code may run.
-        revision: Branch, tag or commit on the hub.
-        lora: Directory of a LoRA that is merged into the weights.
         weights: Whether a checkpoint directory must hold weights.
+        **loading: How it is loaded.
 
     Raises:
         ModelError: There is no such model, or nothing here can load it.
         SpecError: The adapter's options do not fit, or it does not take one that was given here.
     """
     registry = builder.registry
-    common = {
-        "device": device,
-        "dtype": dtype,
-        "trust_remote_code": trust_remote_code,
-        "revision": revision,
+    lora = loading.get("lora")
+    common: dict[str, Any] = {
+        **loading,
         "lora": None if lora is None else str(lora),
+        "base_url": tuple(loading.get("base_url", ())) or None,
     }
     adapters = {entry.name: entry for entry in registry.entries("adapter")}
     name = model.partition(":")[0]
@@ -66,7 +78,7 @@ def build_backend(
             _check_weights(directory)
     else:
         _check_hub_id(model, registry)
-        config = _hub_config(model, revision)
+        config = _hub_config(model, loading.get("revision"))
     entry = _adapter_for(model, config, registry)
     backend = builder.entry(entry, Spec(entry.name), model=model, **common)
     return backend

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, Unpack, cast
 
 import PIL.Image
 from attrs import evolve
 
+from vlmkit.cache import AnswerStore, cached
 from vlmkit.contracts import Backend, Calibrates, Strategy
 from vlmkit.data.labels import read_labels
+from vlmkit.data.opening import Opener
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Solved
-from vlmkit.engine.models import build_backend
+from vlmkit.engine.models import Loading, build_backend
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
-from vlmkit.types import Example, ImageSource, Label, LabelSpace, Prediction, Taxonomy
+from vlmkit.types import Example, ImageSource, ImageUrl, Label, LabelSpace, Prediction, Taxonomy
 
 OneImage = str | ImageSource | BinaryIO
-"""One picture: a path, encoded bytes, an open file of them, an open PIL picture."""
+"""One picture: a path, an address, encoded bytes, an open file of them, an open PIL picture."""
 
 Images = OneImage | Iterable[OneImage]
 """One picture, or any number of them."""
@@ -29,11 +33,14 @@ Images = OneImage | Iterable[OneImage]
 Labels = str | Path | LabelSpace | Iterable[Label | str]
 """Label names, a label space, or the path of a label file."""
 
+_OPENER = Opener()
+
 
 class Pipeline:
     """A strategy on a model.
 
-    Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model.
+    Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model. It pickles as
+    what it was made from: the process that unpickles it makes its own.
 
     Args:
         model: An adapter's spec (``tiny``), a checkpoint directory, a hub id, or a backend, which stays its owner's
@@ -41,14 +48,12 @@ class Pipeline:
         strategy: A strategy, or its spec.
         seed: Seed of every random choice.
         prompt: The words of the questions: a prompt, the name of a built-in one, or a file.
-        device: Device for the weights, ``cuda`` or ``cpu``; by default the best there is.
-        dtype: Precision of the weights.
-        trust_remote_code: Whether the checkpoint's own code may run.
-        revision: Branch, tag or commit on the hub.
-        lora: Directory of a LoRA that is merged into the weights.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
+        cache: File of answers, made where there is none; what is in it is not asked again.
+        opener: Opens the pictures: how large they may be, and whether addresses are fetched.
         plugins: Where names are looked up; by default all installed plugins.
+        **loading: How the model is loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
 
     Raises:
         UserError: A name, an option or the model is wrong, or the model lacks what the strategy needs.
@@ -61,36 +66,49 @@ class Pipeline:
         *,
         seed: int = 0,
         prompt: str | Path | Prompt | None = None,
-        device: str | None = None,
-        dtype: str | None = None,
-        trust_remote_code: bool = False,
-        revision: str | None = None,
-        lora: str | Path | None = None,
         in_flight: int = 32,
         keep_exchanges: bool = False,
+        cache: str | Path | None = None,
+        opener: Opener = _OPENER,
         plugins: PluginHost | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
-        builder = Builder((plugins or _installed()).registry)
+        plugins = plugins or _installed()
+        builder = Builder(plugins.registry)
         self.seed = seed
         self.prompt = named_prompt(str(prompt)) if isinstance(prompt, str | Path) else prompt or default_prompt()
         self.strategy = builder.strategy(strategy)
         self._owns_backend = isinstance(model, str | Path)
-        self.backend: Backend = (
-            build_backend(
-                str(model),
-                builder,
-                device=device,
-                dtype=dtype,
-                trust_remote_code=trust_remote_code,
-                revision=revision,
-                lora=lora,
-            )
-            if isinstance(model, str | Path)
-            else model
+        self.uncached: Backend = (
+            build_backend(str(model), builder, **loading) if isinstance(model, str | Path) else model
         )
-        check_capabilities(self.strategy, self.backend)
-        self._engine = Engine(self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges)
+        check_capabilities(self.strategy, self.uncached)
+        self._store = None if cache is None else AnswerStore.open(Path(cache))
+        self.backend = self.uncached if self._store is None else cached(self.uncached, self._store)
+        self._engine = Engine(
+            self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges, opener=opener
+        )
         self._calibrated_for: LabelSpace | None = None
+        self._again = partial(
+            Pipeline,
+            model,
+            strategy,
+            seed=seed,
+            prompt=self.prompt,
+            in_flight=in_flight,
+            keep_exchanges=keep_exchanges,
+            cache=None if self._store is None else self._store.path.absolute(),
+            opener=opener,
+            plugins=plugins,
+            **loading,
+        )
+
+    def __reduce__(self) -> tuple[Callable[[], Pipeline], tuple[()]]:
+        return self._again, ()
+
+    def on(self, device: str) -> Pipeline:
+        """Return the same on another device, with a model of its own that is not loaded."""
+        return partial(self._again, device=device)()
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
@@ -118,12 +136,17 @@ class Pipeline:
         return self._predictions(self.solve(_examples(images, question)))
 
     def solve(
-        self, examples: Iterable[Example], labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
+        self,
+        examples: Iterable[Example],
+        labels: Labels | None = None,
+        *,
+        taxonomy: Taxonomy | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Solved]:
         """Solve every example, in order; one that fails is yielded with its error and the others go on.
 
         A strategy that chooses by measuring does so first, once for the same labels. ``labels`` and ``taxonomy`` are
-        those of ``classify``.
+        those of ``classify``; once ``stop`` returns true, no further example is begun.
 
         Raises:
             UserError: The request as a whole is wrong.
@@ -131,7 +154,17 @@ class Pipeline:
         space = _label_space(labels, taxonomy)
         if isinstance(self.strategy, Calibrates) and self._calibrated_for != space:
             self.calibrate(space)
-        return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy)
+        return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy, stop=stop)
+
+    def check(self, examples: Iterable[Example], labels: LabelSpace, *, taxonomy: Taxonomy | None = None) -> None:
+        """Begin with the first example and ask nothing, so that a wrong request shows early; no weights load.
+
+        Raises:
+            UserError: The request as a whole is wrong: the strategy lacks the taxonomy that it descends.
+        """
+        if not isinstance(self.strategy, Calibrates):
+            for example in islice(examples, 1):
+                self._engine.begin(example, labels, taxonomy=taxonomy)
 
     def calibrate(self, labels: LabelSpace, report: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
         """Let a strategy that chooses by measuring choose; ``solve`` does so by itself.
@@ -149,17 +182,20 @@ class Pipeline:
         if not isinstance(self.strategy, Calibrates):
             return None
         if report is None:
+            # What an answer costs shows only where it is not replayed.
             report = self.strategy.calibrate(
-                self.backend, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
+                self.uncached, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
             )
         self._engine = evolve(self._engine, strategy=self.strategy.settled(report))
         self._calibrated_for = labels
         return report
 
     def close(self) -> None:
-        """Release the model, unless it was given as a backend."""
+        """Release the model, unless it was given as a backend, and the cache."""
         if self._owns_backend:
             self.backend.close()
+        if self._store is not None:
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -204,7 +240,7 @@ def _examples(images: Images, question: str | None = None) -> Iterator[Example]:
 
 def _source(image: OneImage) -> ImageSource:
     if isinstance(image, str):
-        return Path(image)
+        return ImageUrl(image) if ImageUrl.reads(image) else Path(image)
     if hasattr(image, "read"):
         return image.read()
     return image  # opening it refuses what is none

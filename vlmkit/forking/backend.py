@@ -31,11 +31,13 @@ class ForkingBackend:
         describe: What a manifest says of the model before it is loaded.
         limits: How much it may hold and run at once. A forked row counts with all that stands before it, for it holds
             a copy; visual features are not kept.
+        files: Finds what tells apart what lies beside the weights (``Checkpoint.files``).
     """
 
     load: Callable[[], ForkingModel]
     describe: Mapping[str, Any]
     limits: Limits = field(factory=Limits)
+    files: Callable[[], str | None] = lambda: None
     _model: ForkingModel | None = field(default=None, init=False)
     _budget: Budget = field(init=False)
     _openings: Memory[State] = field(init=False)
@@ -49,7 +51,7 @@ class ForkingBackend:
             ModelError: It is no vision-language checkpoint.
         """
         checkpoint.check_reads_images()
-        return cls(lambda: ForkingModel(checkpoint), checkpoint.identity)
+        return cls(lambda: ForkingModel(checkpoint), checkpoint.identity, files=lambda: checkpoint.files)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -60,6 +62,10 @@ class ForkingBackend:
     def identity(self) -> Mapping[str, Any]:
         """What a manifest says of the model."""
         return self.describe if self._model is None else {**self.describe, **self._model.identity}
+
+    def depends_on(self, query: Query) -> Mapping[str, Any]:
+        """What lies beside the weights: the chat template, the tokenizer, how pictures are prepared."""
+        return {"files": self.files()}
 
     def close(self) -> None:
         """Release the model and everything remembered."""

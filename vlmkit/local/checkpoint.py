@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from attrs import evolve, frozen
 from vlmkit.contracts import Backend
 from vlmkit.errors import ModelError
 from vlmkit.local.allocator import keep_freed_memory
+from vlmkit.local.beside import beside_weights
 from vlmkit.local.lora import Lora
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -79,7 +81,7 @@ class Checkpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a manifest says of the checkpoint: name, revision, weights, precision, device, LoRA."""
+        """What a manifest says of the checkpoint: name, revision, weights, precision, device, LoRA, trust in code."""
         directory = Path(self.model)
         device = self.torch_device
         lora = self._lora()
@@ -89,8 +91,18 @@ class Checkpoint:
             "weights": self._digest,
             "dtype": str(self.torch_dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+            **({"trust_remote_code": True} if self.trust_remote_code else {}),
             **({} if lora is None else {"lora": lora.identity}),
         }
+
+    @cached_property
+    def files(self) -> str | None:
+        """What tells apart what lies beside the weights, such as chat template and tokenizer.
+
+        Raises:
+            ModelError: It cannot be found out.
+        """
+        return beside_weights(self.model, self.revision)
 
     @property
     def without_weights(self) -> Checkpoint:

@@ -50,8 +50,8 @@ class Embedder:
 
         try:
             with quiet():
-                processor = AutoProcessor.from_pretrained(directory)
-                model = AutoModel.from_pretrained(directory, use_safetensors=True)
+                processor = AutoProcessor.from_pretrained(directory, trust_remote_code=False)
+                model = AutoModel.from_pretrained(directory, use_safetensors=True, trust_remote_code=False)
                 model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
         except Exception as error:  # on damaged files the loaders raise nearly anything
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

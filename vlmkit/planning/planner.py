@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 
 from vlmkit.arbitrary import answer
 from vlmkit.contracts import Backend, Strategy
+from vlmkit.data.opening import Opener
 from vlmkit.engine import Engine, Solved
 from vlmkit.errors import BackendError, DataError, SpecError
 from vlmkit.measures.flops import TextShape, VisionShape
@@ -36,6 +37,7 @@ class Planner:
         seed: The run's seed.
         in_flight: Most examples worked on at once.
         taxonomy: The tree that the labels are leaves of.
+        opener: Opens the pictures.
     """
 
     backend: Backend
@@ -45,6 +47,7 @@ class Planner:
     seed: int = 0
     in_flight: int = 32
     taxonomy: Taxonomy | None = None
+    opener: Opener = field(factory=Opener)
 
     def plan(self, name: str, strategy: Strategy, rate: Rate | None = None) -> Planned:
         """Drive a strategy and return what it costs.
@@ -142,7 +145,7 @@ class Planner:
         self, strategy: Strategy, backend: Backend, examples: Sequence[Example] | None = None
     ) -> tuple[list[Solved], list[Solved]]:
         """Return the examples that were solved, and those that failed."""
-        engine = Engine(strategy, backend, in_flight=self.in_flight, keep_exchanges=True)
+        engine = Engine(strategy, backend, in_flight=self.in_flight, keep_exchanges=True, opener=self.opener)
         chosen = self.examples if examples is None else examples
         done: list[Solved] = []
         failed: list[Solved] = []

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from attrs import frozen
 
 from vlmkit.contracts import Strategy
-from vlmkit.data.images import open_image
 from vlmkit.measures.flops import tournament_work
 from vlmkit.planning.figures import Figures
 from vlmkit.planning.planner import Planner
@@ -93,7 +92,7 @@ def _prompt_tokens(planner: Planner) -> tuple[float, float] | None:
     example = next((example for example in planner.examples if example.question is None), None)
     if dry is None or example is None or len(labels) < 2:
         return None
-    images = tuple(open_image(source, name=example.id) for source in example.images)
+    images = planner.opener.open(example)
     one, all_of_them = (
         dry.prompt_tokens(Choose(images, options, prompt=planner.prompt).text, images)
         for options in (labels.labels[:1], labels.labels)

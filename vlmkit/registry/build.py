@@ -68,10 +68,28 @@ class Builder:
         aggregator: Aggregator = self._create("aggregator", Spec.parse(spec))
         return aggregator
 
-    def dataset(self, spec: Spec) -> Dataset:
-        """Build a data set."""
-        dataset: Dataset = self._create("dataset", spec)
+    def dataset(self, spec: Spec, *, image_root: Path | None = None) -> Dataset:
+        """Build a data set.
+
+        Args:
+            spec: Its name and options.
+            image_root: The folder that it may name pictures in.
+
+        Raises:
+            SpecError: It has no such option, or an option or value does not fit.
+        """
+        dataset: Dataset = self.entry(self.registry.get("dataset", spec.name), spec, image_root=image_root)
         return dataset
+
+    def engine(self, spec: str, **given: Any) -> Any:
+        """Build a ``vlmkit.engine.RunEngine``; ``given`` are options from elsewhere, None where there are none.
+
+        Raises:
+            SpecError: The spec breaks the grammar, or an option or value does not fit.
+            UnknownNameError: No such engine is registered.
+        """
+        parsed = Spec.parse(spec)
+        return self.entry(self.registry.get("engine", parsed.name), parsed, **given)
 
     def taxonomy(self, text: str) -> Taxonomy:
         """Read the taxonomy that a path, or a format with options such as ``parents:path=FILE``, stands for.

@@ -18,7 +18,7 @@ hookimpl = pluggy.HookimplMarker("vlmkit")
 
 @hookspec
 def vlmkit_register(registry: Registry) -> None:
-    """Register adapters, strategies, aggregators, interventions, data sets and benchmarks by name."""
+    """Register adapters, strategies, aggregators, interventions, data sets, benchmarks and engines by name."""
 
 
 @hookspec

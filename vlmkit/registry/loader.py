@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -55,11 +56,20 @@ class PluginHost:
         plugins: Every entry point found, sound or broken, the built-in ones first, by name.
         registry: What the sound ones registered.
         manager: The pluggy manager; ``host.manager.hook`` calls hooks.
+        blocked: Names of entry points that were left out.
+        modules: Modules that were loaded besides.
+
+    It pickles as what was asked for: the process that unpickles it loads what is installed there.
     """
 
     plugins: tuple[Plugin, ...]
     registry: Registry
     manager: pluggy.PluginManager = field(repr=False)
+    blocked: frozenset[str] = frozenset()
+    modules: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(PluginHost.load, blocked=self.blocked, modules=self.modules), ()
 
     @classmethod
     def load(
@@ -88,7 +98,7 @@ class PluginHost:
             # The built-in ones first: whoever takes one of their names is left out, not they.
             key=lambda point: (_distribution(point)[0] != "vlmkit", point.name, _distribution(point)[0]),
         )
-        blocked = set(blocked)
+        blocked = frozenset(blocked)
         for name in blocked - {point.name for point in points}:
             raise UnknownNameError("plugin", name, {point.name for point in points})
         manager = pluggy.PluginManager("vlmkit")
@@ -101,12 +111,13 @@ class PluginHost:
                 trace.left_out(point)
             else:
                 plugins.append(_load(point, plugins, manager, registry, trace))
-        for module in dict.fromkeys(modules):
+        modules = tuple(dict.fromkeys(modules))
+        for module in modules:
             asked_for = _load(EntryPoint(module, module, GROUP), plugins, manager, registry, trace)
             if asked_for.error is not None:
                 raise asked_for.error
             plugins.append(asked_for)
-        return cls(tuple(plugins), registry, manager)
+        return cls(tuple(plugins), registry, manager, blocked, modules)
 
     @property
     def failures(self) -> tuple[Plugin, ...]:

@@ -13,7 +13,7 @@ from vlmkit.errors import PluginConflictError, PluginError, UnknownNameError
 from vlmkit.types.capability import Capability
 from vlmkit.types.tuples import as_tuple
 
-KINDS = ("adapter", "strategy", "aggregator", "intervention", "dataset", "benchmark")
+KINDS = ("adapter", "strategy", "aggregator", "intervention", "dataset", "benchmark", "engine")
 """The kinds of things that a plugin can register."""
 
 Branching = Literal["token-tree", "forked-cache", "server", "none", "unknown"]
@@ -164,6 +164,10 @@ class Registry:
     def benchmark(self, name: str, target: str, *, summary: str, source: str = "") -> None:
         """Register a benchmark factory."""
         self.add(Entry("benchmark", name, target, summary, source, self.owner))
+
+    def engine(self, name: str, target: str, *, summary: str, source: str = "") -> None:
+        """Register the factory of a ``vlmkit.engine.RunEngine``."""
+        self.add(Entry("engine", name, target, summary, source, self.owner))
 
     def entries(self, kind: str) -> Iterator[Entry]:
         """Iterate over the entries of one kind, by name."""

@@ -7,6 +7,7 @@ from vlmkit.runs.experiment import Experiment, Watch
 from vlmkit.runs.fingerprint import differences, fingerprint, label_digest, leaves, shown
 from vlmkit.runs.location import default_directory
 from vlmkit.runs.record import Record
+from vlmkit.runs.rescore import Rescored
 from vlmkit.runs.results import Tally, summary
 from vlmkit.runs.run import Run
 from vlmkit.runs.stored import StoredRun
@@ -15,6 +16,7 @@ from vlmkit.runs.survey import Survey, skimmed
 __all__ = [
     "Experiment",
     "Record",
+    "Rescored",
     "Run",
     "RunDirectory",
     "StoredRun",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,27 +37,33 @@ class RunDirectory:
     Args:
         path: The directory.
         continued: Whether it held this run already.
-        done: Ids of the examples that earlier goes finished.
+        done: Ids of the examples that have a record and keep it.
+        failed: Ids of the failed examples whose records were dropped, so that they are tried again.
         notes: What was found and mended on opening, one sentence each.
     """
 
     path: Path
     continued: bool
     done: frozenset[str]
+    failed: frozenset[str]
     notes: tuple[str, ...]
     _lock: Lock = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path, manifest: Mapping[str, Any], *, fresh: bool = False) -> Self:
+    def open(
+        cls, path: Path, manifest: Mapping[str, Any], *, fresh: bool = False, asked: Collection[str] | None = None
+    ) -> Self:
         """Start a run, or continue the one that is there.
 
-        On continuing, a torn last line is cut off and failed examples are dropped, so that they are tried again.
+        On continuing, a torn last line is cut off and failed examples are dropped, so that they are tried again. So are
+        the results, which no longer hold: a run that is killed from then on has none.
 
         Args:
             path: The directory; made if it does not exist.
             manifest: What the new run's manifest shall say; its ``fingerprint`` must equal that of a run already
                 there, and its ``session`` is added to it.
             fresh: Whether a run that is already there is refused.
+            asked: Ids of the examples that may be tried again; by default all.
 
         Raises:
             RunDirectoryError: The directory cannot be written, is in use, holds something else, or holds a run with
@@ -71,7 +77,9 @@ class RunDirectory:
         lock = Lock.take(path / LOCK)
         try:
             continued = _write_manifest(path, manifest, fresh=fresh)
-            return cls(path, continued, *_mend(path), lock)
+            with disk_errors(path / RESULTS):
+                (path / RESULTS).unlink(missing_ok=True)
+            return cls(path, continued, *_mend(path, asked), lock)
         except BaseException:
             lock.release()
             raise
@@ -84,6 +92,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: It cannot be written; what was there is still whole.
         """
+        self._lock.check()
         if samples:
             JsonLines(self.path / SAMPLES).append(*samples)
         JsonLines(self.path / PREDICTIONS).append(to_json(record))
@@ -118,6 +127,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: It cannot be written.
         """
+        self._lock.check()
         write_atomically(self.path / RESULTS, [dumps(results, indent=2), b"\n"])
 
     def close(self) -> None:
@@ -165,15 +175,21 @@ def _write_manifest(path: Path, manifest: Mapping[str, Any], *, fresh: bool) -> 
     return earlier is not None
 
 
-def _mend(path: Path) -> tuple[frozenset[str], tuple[str, ...]]:
+def _mend(path: Path, asked: Collection[str] | None) -> tuple[frozenset[str], frozenset[str], tuple[str, ...]]:
+    """Make the files whole; return the ids that keep their records, those that lose them, and what was found."""
     predictions, samples = JsonLines(path / PREDICTIONS), JsonLines(path / SAMPLES)
     notes = []
     if predictions.mend():
         notes.append(f"{predictions.path} ended in a torn line, which was cut off; its example is solved again")
     samples.mend()
-    failed = predictions.keep(lambda line: line.get("error") is None)
+
+    def again(line: Mapping[str, Any]) -> bool:
+        return line.get("error") is not None and (asked is None or line.get("id") in asked)
+
+    failed = frozenset(line.get("id", "") for line in predictions if again(line))
     if failed:
-        notes.append(f"{failed} failed example{'s are' if failed > 1 else ' is'} tried again")
+        predictions.keep(lambda line: not again(line))
+        notes.append(f"{len(failed):,} failed example{'s are' if len(failed) > 1 else ' is'} tried again")
     done = frozenset(line.get("id", "") for line in predictions)
     samples.keep(lambda line: line.get("id") in done)
-    return done, tuple(notes)
+    return done, failed, tuple(notes)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vlmkit.contracts import Dataset
+from vlmkit.engine import LocalEngine, RunEngine
 from vlmkit.engine.pipeline import Pipeline
+from vlmkit.redaction import redacted_values
 from vlmkit.registry import PluginHost
 from vlmkit.runs.fingerprint import fingerprint
 from vlmkit.runs.manifest import manifest
@@ -35,7 +37,7 @@ class Experiment:
         data: What the examples are, for the fingerprint: mostly the spec of the data set.
         labels: What may be answered.
         survey: What the examples to solve are: all of the data set or, under a limit, its first ones.
-        config: The merged options, for the manifest, the results and observers.
+        config: The merged options, for the manifest, the results and observers; kept without secrets.
         plugins: Whose ``vlmkit_run_started``, ``vlmkit_prediction`` and ``vlmkit_run_finished`` observe the run.
         taxonomy: The tree that the labels are leaves of, or None.
         given: The same, if it is no part of the data.
@@ -47,6 +49,7 @@ class Experiment:
         warn: Told, once a plugin, that its observer raised.
         watch: Shows the progress.
         resumed: What is said behind the number of examples that were done before.
+        engine: What the examples are solved with.
     """
 
     pipeline: Pipeline
@@ -54,7 +57,7 @@ class Experiment:
     data: str
     labels: LabelSpace
     survey: Survey
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(converter=redacted_values)
     plugins: PluginHost
     taxonomy: Taxonomy | None = None
     given: Taxonomy | None = None
@@ -65,6 +68,7 @@ class Experiment:
     warn: Callable[[str], None] = print
     watch: Watch = _unwatched
     resumed: str = "examples are done"
+    engine: RunEngine = field(factory=LocalEngine)
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -15,6 +16,11 @@ from attrs import frozen
 from vlmkit.errors import RunDirectoryError
 from vlmkit.runs.convert import dumps
 
+_CURES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "change its permissions"),
+}
+
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -22,9 +28,10 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        cure = _CURES.get(error.errno or 0, "see to it")
         raise RunDirectoryError(
             f"{path} cannot be written ({error.strerror or error})",
-            hint="free space or give another --output; the same command goes on from what is there",
+            hint=f"{cure} or give another --output; the same command goes on from what is there",
         ) from error
 
 
@@ -92,6 +99,20 @@ class Lock:
                 os.close(descriptor)
                 raise
         return cls(path, descriptor)
+
+    def check(self) -> None:
+        """Make sure that the directory is still the one that was locked.
+
+        Raises:
+            RunDirectoryError: It was removed, moved or replaced.
+        """
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self.path), os.fstat(self._descriptor)):
+                return
+        raise RunDirectoryError(
+            f"run directory {self.path.parent} was removed or replaced while the run was at work",
+            hint="put it back, or start again with the same command",
+        )
 
     def release(self) -> None:
         """Let others take it."""

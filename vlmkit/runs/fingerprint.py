@@ -13,8 +13,12 @@ import attrs
 
 from vlmkit.contracts import Backend, Strategy
 from vlmkit.prompts import Prompt
+from vlmkit.redaction import redacted
 from vlmkit.runs.convert import dumps
 from vlmkit.types import LabelSpace, Taxonomy
+
+_WHERE = ("device", "servers")
+"""Keys of a model's identity that say where it is, and not what."""
 
 _SHOWN = 60
 """Longest value in the message about a difference, in characters."""
@@ -32,7 +36,8 @@ def fingerprint(
 ) -> dict[str, Any]:
     """Return everything that changes results, as plain JSON values.
 
-    Left out on purpose: the device, the number of examples in flight, ``--limit`` and where the run is written.
+    Left out on purpose: the device, which of several servers there are, the number of examples in flight, ``--limit``
+    and where the run is written.
 
     Args:
         backend: Gives the model's identity.
@@ -44,9 +49,9 @@ def fingerprint(
         taxonomy: The taxonomy that was given; one that the data set offers is part of the data.
     """
     return {
-        "model": {key: described(value) for key, value in backend.identity.items() if key != "device"},
+        "model": {key: described(value) for key, value in backend.identity.items() if key not in _WHERE},
         "strategy": described(strategy),
-        "data": data,
+        "data": redacted(data),
         "labels": label_digest(labels),
         "prompt": prompt.digest,
         "seed": seed,
@@ -65,11 +70,13 @@ def described(value: Any) -> Any:
     """Return an object as plain JSON values: its class, and what its constructor was given.
 
     Attrs classes and dataclasses show their fields, other objects their public attributes, functions their name. A
-    path to a file shows the SHA-256 of the content.
+    path to a file shows the SHA-256 of the content; texts are without secrets.
     """
     if isinstance(value, Enum):
         return value.value
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return redacted(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Path):
         return hashlib.sha256(value.read_bytes()).hexdigest() if value.is_file() else value.as_posix()

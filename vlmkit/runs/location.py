@@ -13,7 +13,12 @@ from vlmkit.runs.stored import read_manifest, read_results
 
 
 def default_directory(
-    fingerprint: Mapping[str, Any], name: str, *, root: Path = Path("runs"), fresh: bool = False
+    fingerprint: Mapping[str, Any],
+    name: str,
+    *,
+    root: Path = Path("runs"),
+    fresh: bool = False,
+    finished: bool = False,
 ) -> Path:
     """Return the newest unfinished run with the same fingerprint, or the name of a new one.
 
@@ -24,15 +29,18 @@ def default_directory(
         name: End of a new directory's name, after the time.
         root: Where run directories lie.
         fresh: Whether to name a new one in any case.
+        finished: Whether a finished run will do, and a new one will not.
 
     Raises:
-        RunDirectoryError: ``root`` cannot be read.
+        RunDirectoryError: ``root`` cannot be read, or there is no run where ``finished`` asks for one.
     """
     with disk_errors(root):
         if not fresh:
             for path in sorted(root.glob("*/"), key=lambda path: path.name, reverse=True):
-                if _continues(path, fingerprint):
+                if _continues(path, fingerprint, finished=finished):
                     return path
+        if finished:
+            raise RunDirectoryError(f"there is no run of this configuration in {root}", hint="name it with --output")
         stem = path = root / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
         attempt = 1
         while path.exists():
@@ -41,11 +49,11 @@ def default_directory(
         return path
 
 
-def _continues(path: Path, fingerprint: Mapping[str, Any]) -> bool:
+def _continues(path: Path, fingerprint: Mapping[str, Any], *, finished: bool) -> bool:
     try:
         manifest = read_manifest(path)
         if manifest is None or manifest.get("fingerprint") != fingerprint:
             return False
-        return (read_results(path) or {}).get("status") != "success"
+        return finished or (read_results(path) or {}).get("status") != "success"
     except RunDirectoryError:
         return False

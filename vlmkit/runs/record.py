@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Self
 
 import PIL.Image
@@ -12,7 +11,8 @@ from attrs import frozen
 
 from vlmkit.engine import Solved
 from vlmkit.measures import confidence
-from vlmkit.types import ImageSource, Round, Usage
+from vlmkit.redaction import redacted
+from vlmkit.types import ImageSource, ImageUrl, Round, Usage
 
 RANKING_LENGTH = 10
 """Pairs of a ranking that a record keeps."""
@@ -102,7 +102,7 @@ class Record:
         """Return the record of a solved or failed example."""
         example, prediction = solved.example, solved.prediction
         if prediction is None:
-            failure = Failure(type(solved.error).__name__, str(solved.error))
+            failure = Failure(type(solved.error).__name__, redacted(str(solved.error)) or "no details")
             return cls(example.id, None, example.target, None, (), (), None, solved.usage, failure)
         judged = example.target is not None and example.question is None
         return cls(
@@ -129,10 +129,15 @@ def _digest(images: Sequence[ImageSource]) -> str | None:
     """Return what tells sources of pictures apart; None where there is no picture. Files are not opened."""
     sha = hashlib.sha256()
     for source in images:
-        content = str(source).encode("utf-8", "surrogateescape") if isinstance(source, Path) else _bytes(source)
+        content = _bytes(source)
         sha.update(hashlib.sha256(content).digest())
     return sha.hexdigest()[:16] if images else None
 
 
-def _bytes(source: bytes | PIL.Image.Image) -> bytes:
-    return source if isinstance(source, bytes) else repr((source.mode, source.size)).encode() + source.tobytes()
+def _bytes(source: ImageSource) -> bytes:
+    if isinstance(source, PIL.Image.Image):
+        return repr((source.mode, source.size)).encode() + source.tobytes()
+    if isinstance(source, bytes):
+        return source
+    place = source.url if isinstance(source, ImageUrl) else str(source)
+    return place.encode("utf-8", "surrogateescape")

@@ -13,8 +13,9 @@ from vlmkit.runs.manifest import SCHEMA
 from vlmkit.runs.record import Record
 from vlmkit.types import Usage
 
-Status = Literal["success", "cancelled", "failed"]
-"""How a run ended: all examples within the failure budget, interrupted by the user, or neither."""
+Status = Literal["success", "cancelled", "failed", "unfinished"]
+"""How a run ended: all examples within the failure budget; interrupted; with too many failures, or an error; or without
+all examples, by itself or killed."""
 
 
 @define

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -12,19 +13,18 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from vlmkit.contracts import Dataset
-from vlmkit.errors import BackendError, RunDirectoryError, UserError
+from vlmkit.errors import RunDirectoryError
 from vlmkit.registry.isolate import call_each
 from vlmkit.runs.calibration import calibrate
 from vlmkit.runs.directory import RunDirectory
 from vlmkit.runs.experiment import Experiment
+from vlmkit.runs.failures import FailureWatch
+from vlmkit.runs.interruption import Interruption
 from vlmkit.runs.record import Record
 from vlmkit.runs.results import Status, summary
 from vlmkit.runs.samples import sample_lines
-from vlmkit.runs.stored import read_calibration
+from vlmkit.runs.stored import read_calibration, read_manifest
 from vlmkit.types import Example, LabelSpace
-
-FAILURES_IN_A_ROW = 20
-"""Examples that the model fails one after the other before a run ends, if they are more than may fail as well."""
 
 
 @frozen
@@ -34,30 +34,40 @@ class Run:
     Args:
         experiment: What is run.
         files: Where it is written.
+        failed_only: Whether no other examples are asked about than those that failed before.
     """
 
     experiment: Experiment
     files: RunDirectory
+    failed_only: bool = False
     _warned: set[str] = field(factory=set, init=False, repr=False)
 
     @classmethod
-    def open(cls, experiment: Experiment, path: Path, *, fresh: bool = False) -> Self:
+    def open(cls, experiment: Experiment, path: Path, *, fresh: bool = False, failed_only: bool = False) -> Self:
         """Start a run in a directory, or continue the one that is there.
 
         Args:
             experiment: What is run; told what is found there.
             path: The directory; made if it does not exist.
             fresh: Whether a run that is already there is refused.
+            failed_only: Whether one that is there is asked for, and only its failed examples are tried again.
 
         Raises:
-            RunDirectoryError: The directory cannot be used, or holds a run of something else.
+            RunDirectoryError: The directory cannot be used, holds a run of something else, or holds none to go on with.
+            UserError: The strategy finds the request wrong; there is no directory then.
         """
-        files = RunDirectory.open(path, experiment.manifest, fresh=fresh)
+        if failed_only and read_manifest(path) is None:
+            raise RunDirectoryError(f"{path} holds no run whose failed examples could be tried again")
+        experiment.pipeline.check(experiment.dataset, experiment.labels, taxonomy=experiment.taxonomy)
+        asked = frozenset(experiment.survey.ids)
+        files = RunDirectory.open(path, experiment.manifest, fresh=fresh, asked=asked)
         if files.continued:
             experiment.say(f"continuing {path}: {len(files.done):,} {experiment.resumed}")
         for found in files.notes:
             experiment.say(found)
-        return cls(experiment, files)
+        if failed_only and not files.failed:
+            experiment.say("no example has failed, and no question is asked")
+        return cls(experiment, files, failed_only)
 
     def __enter__(self) -> Self:
         return self
@@ -94,10 +104,12 @@ class Run:
         if self.experiment.taxonomy is not None:
             self.files.write_taxonomy(self.experiment.taxonomy)
         self._tell("vlmkit_run_started")
+        interruption = Interruption()
         try:
             self._calibrate()
-            with self.experiment.watch(len(self.experiment.survey.ids), self.files.records()) as observe:
-                self._solve(observe)
+            watching = self.experiment.watch(len(self.experiment.survey.ids), self.files.records())
+            with watching as observe, interruption:
+                self._solve(observe, lambda: interruption.asked)
         except KeyboardInterrupt:
             return self._finish("cancelled")
         except BaseException:
@@ -105,26 +117,23 @@ class Run:
             with suppress(RunDirectoryError):
                 self._finish("failed")
             raise
-        return self._finish("success")
+        return self._finish("cancelled" if interruption.asked else "success")
 
     def _calibrate(self) -> None:
         calibration = calibrate(self.experiment.pipeline, self.labels, self.files)
         if calibration is not None:
             self.experiment.say(f"calibrated: {calibration['reason']}")
 
-    def _solve(self, observe: Callable[[Record], None]) -> None:
-        experiment, failures = self.experiment, 0
-        for solved in experiment.pipeline.solve(self._remaining(), self.labels, taxonomy=experiment.taxonomy):
+    def _solve(self, observe: Callable[[Record], None], stop: Callable[[], bool]) -> None:
+        experiment = self.experiment
+        watch = FailureWatch(experiment.allowed(self._total), fresh=not self.files.done)
+        solve = partial(experiment.engine.solve, taxonomy=experiment.taxonomy, stop=stop)
+        for solved in solve(experiment.pipeline, self._remaining(), self.labels):
             record = Record.of(solved)
             self.files.append(record, sample_lines(solved))
             self._tell("vlmkit_prediction", prediction=record)
             observe(record)
-            failures = failures + 1 if isinstance(solved.error, BackendError) else 0
-            if failures >= FAILURES_IN_A_ROW and failures > experiment.allowed(self._total):
-                raise UserError(
-                    f"{failures} examples failed in a row, the last one with: {solved.error}",
-                    hint="see to the model; the same command goes on from here, and --max-failures allows more",
-                )
+            watch.see(solved.error)
 
     @property
     def _total(self) -> int:
@@ -132,6 +141,8 @@ class Run:
 
     def _remaining(self) -> Iterator[Example]:
         chosen = islice(self.dataset, self.experiment.limit)
+        if self.failed_only:
+            return (example for example in chosen if example.id in self.files.failed)
         return (example for example in chosen if example.id not in self.files.done)
 
     def _finish(self, status: Status) -> dict[str, Any]:
@@ -149,8 +160,10 @@ class Run:
         if calibration is not None:
             results["calibration"] = {key: calibration[key] for key in ("chosen", "reason")}
         n = results["n"]
-        if status == "success" and n["failed"] > self.experiment.allowed(n["total"]):
-            results["status"] = "failed"
+        if n["done"] + n["failed"] < n["total"]:
+            results["status"] = "unfinished" if status == "success" else status
+        elif status != "failed":  # an interruption may come when all is done
+            results["status"] = "failed" if n["failed"] > self.experiment.allowed(n["total"]) else "success"
         self.files.write_results(results)
         self._tell("vlmkit_run_finished", results=results)
         return results

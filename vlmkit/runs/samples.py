@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vlmkit.engine import Exchange, Solved
+from vlmkit.redaction import redacted
 from vlmkit.runs.convert import to_json
 from vlmkit.types import Encoding, Failed, Text
 
@@ -18,7 +19,7 @@ def _line(exchange: Exchange) -> dict[str, Any]:
     answer = exchange.answer
     common = {"round": exchange.round, "prompt": answer.prompt}
     if isinstance(answer, Failed):
-        return {**common, "error": str(answer.error)}
+        return {**common, "error": redacted(str(answer.error))}
     if isinstance(answer, Encoding):
         return {**common, "features": {site: to_json(vector.tolist()) for site, vector in answer.features.items()}}
     if isinstance(answer, Text):

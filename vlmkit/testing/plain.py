@@ -34,7 +34,10 @@ class Plain:
 
         with quiet():
             model = AutoModelForImageTextToText.from_pretrained(
-                self._checkpoint.model, dtype=self._checkpoint.torch_dtype
+                self._checkpoint.model,
+                dtype=self._checkpoint.torch_dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
         return model.to(self._checkpoint.torch_device).eval()
 
@@ -113,7 +116,7 @@ class Plain:
         """How many tokens back the layers with a sliding window or chunks see; None where all see everything."""
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(self._checkpoint.model).get_text_config()
+        config = AutoConfig.from_pretrained(self._checkpoint.model, trust_remote_code=False).get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
         if "chunked_attention" in kinds:
             return int(config.attention_chunk_size)

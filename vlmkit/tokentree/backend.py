@@ -36,12 +36,14 @@ class TokenTreeBackend:
         describe: What a manifest says of the model before it is loaded.
         limits: How much it may hold and run at once.
         sketch: Makes the same model without its weights, for plans; None where that cannot be done.
+        files: Finds what tells apart what lies beside the weights (``Checkpoint.files``).
     """
 
     load: Callable[[], Family]
     describe: Mapping[str, Any]
     limits: Limits = field(factory=Limits)
     sketch: Callable[[], Family] | None = None
+    files: Callable[[], str | None] = lambda: None
     _family: Family | None = field(default=None, init=False)
     _trunks: Trunks | None = field(default=None, init=False)
     _tokens_of: dict[str, Sequence[int]] = field(factory=dict, init=False, repr=False)
@@ -55,6 +57,10 @@ class TokenTreeBackend:
     def identity(self) -> Mapping[str, Any]:
         """What a manifest says of the model."""
         return self.describe if self._family is None else {**self.describe, **self._family.identity}
+
+    def depends_on(self, query: Query) -> Mapping[str, Any]:
+        """What lies beside the weights: the chat template, the tokenizer, how pictures are prepared."""
+        return {"files": self.files()}
 
     def close(self) -> None:
         """Release the model and everything remembered."""

@@ -153,5 +153,8 @@ def open_families(families: Mapping[str, type[HuggingFaceFamily]]) -> Callable[.
 
 def _tree_backend(load: Callable[[Checkpoint], HuggingFaceFamily], checkpoint: Checkpoint) -> TokenTreeBackend:
     return TokenTreeBackend(
-        lambda: load(checkpoint), checkpoint.identity, sketch=lambda: load(checkpoint.without_weights)
+        lambda: load(checkpoint),
+        checkpoint.identity,
+        sketch=lambda: load(checkpoint.without_weights),
+        files=lambda: checkpoint.files,
     )

@@ -6,7 +6,7 @@ Example -> Task -> Query -> Answer -> Prediction. All are frozen; none holds a m
 from vlmkit.types.answer import Answer, Ballot, Encoding, Failed, Outcome, Ranking, Text
 from vlmkit.types.capability import Capability
 from vlmkit.types.example import Example, ImageSource
-from vlmkit.types.image import Image
+from vlmkit.types.image import Image, ImageUrl
 from vlmkit.types.intervention import Intervention
 from vlmkit.types.labels import Label, LabelSpace
 from vlmkit.types.mask import Mask
@@ -32,6 +32,7 @@ __all__ = [
     "Generate",
     "Image",
     "ImageSource",
+    "ImageUrl",
     "Intervention",
     "Label",
     "LabelSpace",

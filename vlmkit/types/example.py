@@ -7,10 +7,11 @@ from pathlib import Path
 import PIL.Image
 from attrs import field, frozen
 
+from vlmkit.types.image import ImageUrl
 from vlmkit.types.tuples import as_tuple
 
-ImageSource = Path | bytes | PIL.Image.Image
-"""Where a picture comes from: a file, encoded bytes, or an open picture."""
+ImageSource = Path | bytes | PIL.Image.Image | ImageUrl
+"""Where a picture comes from: a file, encoded bytes, an open picture, or an address."""
 
 
 @frozen

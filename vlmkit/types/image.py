@@ -1,4 +1,4 @@
-"""A decoded picture."""
+"""A decoded picture, and the address of one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ import hashlib
 
 import PIL.Image
 from attrs import field, frozen
+
+from vlmkit.redaction import redacted
+
+
+@frozen
+class ImageUrl:
+    """The address of a picture; nothing is fetched before its example is opened, and only if that is allowed.
+
+    Args:
+        url: The address, which may hold a secret and is shown without.
+    """
+
+    url: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return redacted(self.url)
+
+    @staticmethod
+    def reads(text: str) -> bool:
+        """Return whether a text is an address and no path."""
+        return "://" in text
 
 
 @frozen(eq=False)

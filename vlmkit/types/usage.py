@@ -43,6 +43,8 @@ class Usage:
         seconds: Seconds spent in the backend.
         retries: Requests to a server that were sent again, because an earlier one failed.
         cost: Price of the tokens, in the currency of the user's price table.
+        cached: Those of the queries whose answers came out of the answer cache, or from an equal query of the same
+            call; they cost nothing else.
     """
 
     queries: int = 0
@@ -52,6 +54,7 @@ class Usage:
     seconds: float = 0.0
     retries: int = 0
     cost: float = 0.0
+    cached: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -62,4 +65,5 @@ class Usage:
             self.seconds + other.seconds,
             self.retries + other.retries,
             self.cost + other.cost,
+            self.cached + other.cached,
         )

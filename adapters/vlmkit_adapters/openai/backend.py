@@ -10,16 +10,31 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from attrs import define, evolve, field
 from attrs.validators import ge, gt
 
-from vlmkit import Answer, Capability, Choose, Encode, Failed, Image, Letter, Likelihood, Query, Reply, Text, Usage
-from vlmkit.errors import ServerError, SpecError
+from vlmkit import (
+    Answer,
+    Capability,
+    Choose,
+    Encode,
+    Failed,
+    Generate,
+    Image,
+    Letter,
+    Likelihood,
+    Query,
+    Reply,
+    Text,
+    Usage,
+)
+from vlmkit.errors import ServerError
 from vlmkit.parsers import ballot_from_reply
 from vlmkit.types.labels import NONE_NAME
+from vlmkit_adapters.openai.addresses import Address, addresses
 from vlmkit_adapters.openai.caller import Caller, RefusedError
+from vlmkit_adapters.openai.fleet import Fleet
 from vlmkit_adapters.openai.messages import data_url, messages
 from vlmkit_adapters.openai.offers import (
     Choices,
@@ -41,48 +56,38 @@ from vlmkit_adapters.openai.reading import (
     top_log_probs,
     usage_of,
 )
+from vlmkit_adapters.openai.server import Server
 
 _log = logging.getLogger(__name__)
 
 _PICTURES_KEPT = 32
 
 
-def _without_secrets(_: object, __: object, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SpecError("adapter openai: base_url is no http address", hint="write base_url=http://127.0.0.1:8000/v1")
-    if parts.username or parts.password or parts.query:
-        # The address is written to the run directory; it is not repeated here either.
-        raise SpecError(
-            "adapter openai: base_url holds a user, a password or a query",
-            hint="give the bare address, and the key in the environment variable OPENAI_API_KEY",
-        )
-
-
 @define
 class ServerBackend:
-    """Answers queries through a server that speaks the OpenAI protocol.
+    """Answers queries through a server that speaks the OpenAI protocol, or through several with the same model.
 
     The key comes from the environment variable ``OPENAI_API_KEY``, which the official client reads; it is written
     nowhere. What the server offers is found out once, by at most nine short requests, unless the options say it.
 
     Args:
         model: The model's name on the server.
-        base_url: The server, mostly with ``/v1`` at its end.
+        base_url: The server, mostly with ``/v1`` at its end; or several, also in one text with commas between them,
+            each with ``;weight=2`` behind it where it is to get twice the work.
         logprobs: Whether the server returns log-probabilities, for the readout ``letter``; ``auto`` asks it.
         token_ids: Whether the server returns the log-probabilities of named tokens, so that the readout ``letter`` is
             exact; ``auto`` asks it, ``yes`` ends the run where it gives no ids.
         choices: The field by which the server limits replies to the options, for the readout ``text``; ``auto`` asks.
         length: The field by which the server limits the length of replies; ``auto`` asks.
         greedy: Whether the server takes the temperature 0, so that replies are not left to chance; ``auto`` asks.
-        concurrency: Most requests at once; how many there are depends on how the server takes them.
-        max_retries: Retries of one request.
+        concurrency: Most requests at once, to each server; how many there are depends on how it takes them.
+        max_retries: Retries of one request; of several servers, how often all are gone through again.
         timeout: Longest wait for one reply, in seconds.
         prices: A JSON file of prices for a million tokens by model; see ``Prices``.
     """
 
     model: str
-    base_url: str = field(default="https://api.openai.com/v1", validator=_without_secrets)
+    base_url: tuple[Address, ...] = field(default="https://api.openai.com/v1", converter=addresses)
     logprobs: Switch = "auto"
     token_ids: Switch = "auto"
     choices: Literal["auto"] | Choices = "auto"
@@ -93,7 +98,7 @@ class ServerBackend:
     timeout: float = field(default=120.0, validator=gt(0))
     prices: Path | None = None
     _prices: Prices | None = field(default=None, init=False, repr=False)
-    _caller: Caller | None = field(default=None, init=False, repr=False)
+    _caller: Caller | Fleet | None = field(default=None, init=False, repr=False)
     _offers: Offers | None = field(default=None, init=False, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
     _first_use: threading.RLock = field(factory=threading.RLock, init=False, repr=False)
@@ -111,7 +116,7 @@ class ServerBackend:
     @property
     def concurrent_calls(self) -> int:
         """As many as requests: the server makes its own batches of what is under way."""
-        return self.concurrency
+        return self.concurrency * len(self.base_url)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -121,46 +126,56 @@ class ServerBackend:
             ServerError: The server is out of reach, or refuses us.
         """
         offers = self.offers
+        urls = [str(address) for address in self.base_url]
         return {
             "model": self.model,
-            "base_url": self.base_url,
+            **({"base_url": self.base_url[0].url} if len(urls) == 1 else {"servers": urls}),
             "logprobs": offers.logprobs,
             "token_ids": bool(offers.token_ids),
             "choices": offers.choices,
             "greedy": offers.form.greedy,
         }
 
+    def depends_on(self, query: Query) -> Mapping[str, Any] | None:
+        """Nothing more, or chance: whether a server heeds a seed is not known, and some refuse the temperature 0.
+
+        Raises:
+            ServerError: The server is out of reach, or refuses us.
+        """
+        if isinstance(query, Choose) and isinstance(query.readout, Letter):
+            return {}  # log-probabilities are read, whatever is drawn
+        drawn = isinstance(query, Generate) and query.temperature > 0
+        return None if drawn or not self.offers.form.greedy else {}
+
     @property
     def offers(self) -> Offers:
         """What the server can do beyond plain text.
 
         Raises:
-            ServerError: The server is out of reach, or refuses us.
+            ServerError: The server is out of reach, or refuses us; of several, all are, or they differ.
         """
         with self._first_use:
             if self._offers is None:
-                self._offers = find_offers(
-                    self.caller,
-                    self.model,
-                    length=self.length,
-                    greedy=self.greedy,
-                    logprobs=self.logprobs,
-                    token_ids=self.token_ids,
-                    choices=self.choices,
-                )
-                _log.info("%s offers %s", self.base_url, self._offers)
+                caller = self.caller
+                self._offers = caller.offers if isinstance(caller, Fleet) else self._find_offers(caller)
+                _log.info("%s offers %s", self._where, self._offers)
             return self._offers
 
     @property
-    def caller(self) -> Caller:
-        """The connection to the server; made at the first use.
+    def caller(self) -> Caller | Fleet:
+        """The connection to the server or the servers; made at the first use.
 
         Raises:
             ModelError: The package ``openai`` is not installed.
         """
         with self._first_use:
             if self._caller is None:
-                self._caller = Caller(self.base_url, self.timeout, self.max_retries, self.concurrency)
+                callers = [
+                    Caller(address.url, self.timeout, self.max_retries, self.concurrency) for address in self.base_url
+                ]
+                servers = [Server(address, caller) for address, caller in zip(self.base_url, callers, strict=True)]
+                alone = len(callers) == 1
+                self._caller = callers[0] if alone else Fleet(servers, self.model, self._find_offers, self.max_retries)
             return self._caller
 
     @property
@@ -168,7 +183,7 @@ class ServerBackend:
         """Where requests wait for their replies; made at the first use."""
         with self._first_use:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.concurrency)
+                self._pool = ThreadPoolExecutor(self.concurrent_calls)
             return self._pool
 
     def answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
@@ -194,6 +209,10 @@ class ServerBackend:
         """
         return self.caller.models()
 
+    def report(self) -> Sequence[str]:
+        """Return what each of several servers did."""
+        return self._caller.report() if isinstance(self._caller, Fleet) else ()
+
     def close(self) -> None:
         """Give up what waits, and close the connections."""
         if self._pool is not None:
@@ -204,19 +223,34 @@ class ServerBackend:
             self._caller = None
         self._url.cache_clear()
 
+    @property
+    def _where(self) -> str:
+        return ", ".join(address.url for address in self.base_url)
+
+    def _find_offers(self, caller: Caller) -> Offers:
+        return find_offers(
+            caller,
+            self.model,
+            length=self.length,
+            greedy=self.greedy,
+            logprobs=self.logprobs,
+            token_ids=self.token_ids,
+            choices=self.choices,
+        )
+
     def _check(self, queries: Sequence[Query]) -> None:
         if any(isinstance(query, Encode) for query in queries):
-            raise ServerError(f"{self.base_url} offers no features", hint="use a local model")
+            raise ServerError(f"{self._where} offers no features", hint="use a local model")
         offers = self.offers
         for query in queries:
             readout = query.readout if isinstance(query, Choose) else None
             if isinstance(readout, Likelihood) or (isinstance(readout, Letter) and not offers.logprobs):
                 raise ServerError(
-                    f"{self.base_url} does not offer the readout {readout.requires}", hint="use readout=text"
+                    f"{self._where} does not offer the readout {readout.requires}", hint="use readout=text"
                 )
 
     def _answered(
-        self, queries: Sequence[Query], caller: Caller, pool: ThreadPoolExecutor
+        self, queries: Sequence[Query], caller: Caller | Fleet, pool: ThreadPoolExecutor
     ) -> Iterator[tuple[int, Answer]]:
         groups: dict[tuple[Image, ...], list[int]] = {}
         for index, query in enumerate(queries):
@@ -234,14 +268,15 @@ class ServerBackend:
             for future in (*ahead, *others):
                 future.cancel()
 
-    def _ask(self, query: Query, caller: Caller) -> Answer:
+    def _ask(self, query: Query, caller: Caller | Fleet) -> Answer:
+        asker = caller.route(_subject(query)) if isinstance(caller, Fleet) else caller
         body = {
             "model": self.model,
             "messages": messages(query, [self._url(image) for image in query.images]),
             **self._readout_fields(query),
         }
         try:
-            reply = caller.ask(body, lambda completion: self._read(query, completion))
+            reply = asker.ask(body, lambda completion: self._read(query, completion))
         except RefusedError as error:
             return Failed(error, prompt=query.text, usage=Usage(queries=1, retries=error.retries))
         return evolve(reply.content, usage=reply.content.usage + Usage(retries=reply.retries))
@@ -273,3 +308,8 @@ class ServerBackend:
         if ids := self.offers.ids_of(answers_to(query)):
             return exact_ballot(query, ids, named_log_probs(completion), usage)
         return letter_ballot(query, top_log_probs(completion), usage)
+
+
+def _subject(query: Query) -> str:
+    """Return what questions have in common that should go to one server, which then has it in its cache."""
+    return " ".join(image.digest for image in query.images) or query.text

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from attrs import define, field, frozen
 
 from vlmkit.errors import BackendError, ModelError, ServerError
-from vlmkit_adapters.openai.gate import Gate
+from vlmkit.redaction import HIDDEN, redacted
+from vlmkit_adapters.openai.gate import Gate, Passage
 from vlmkit_adapters.openai.patience import LONGEST_ASKED, is_overload, is_transient, wait_before
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ _NO_KEY = "no-key-is-set"
 
 PLAIN = ({"role": "user", "content": "Say hello."},)
 """The messages of a question that any model can answer."""
+
+CHECK_TIMEOUT = 10.0
+"""Longest wait for the answer to a short question that asks whether the server is there, in seconds."""
 
 T = TypeVar("T")
 
@@ -55,12 +59,20 @@ class Reply(Generic[T]):
 
 
 @frozen
-class _Trouble:
-    """Why one attempt failed: in words, with the wait that the server asked for."""
+class Trouble:
+    """Why one attempt failed.
+
+    Args:
+        message: In words.
+        headers: Of the reply, with the wait that the server asked for.
+        overload: Whether the server would do better with fewer requests at once.
+        busy: Whether it said itself that there are too many, and is fine otherwise.
+    """
 
     message: str
     headers: Mapping[str, str] = field(factory=dict)
     overload: bool = False
+    busy: bool = False
 
 
 @define
@@ -75,6 +87,7 @@ class Caller:
         timeout: Longest wait for one reply, in seconds.
         max_retries: Retries of one request before it counts as failed.
         concurrency: Most requests under way at once.
+        last_answer: When the server last answered, in seconds of ``time.monotonic``.
     """
 
     base_url: str
@@ -83,7 +96,7 @@ class Caller:
     concurrency: int
     gate: Gate = field(init=False)
     _client: openai.OpenAI = field(init=False, repr=False)
-    _answered: float = field(default=0.0, init=False)
+    last_answer: float = field(default=0.0, init=False)
     _closing: threading.Event = field(factory=threading.Event, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -101,7 +114,7 @@ class Caller:
             RefusedError: This request is refused, or failed after all retries.
             ServerError: The server answers nothing any more, or refuses us as a whole.
         """
-        sent, trouble = 0.0, _Trouble("never sent")
+        sent, trouble = 0.0, Trouble("never sent")
         for retry in range(self.max_retries + 1):
             if retry:
                 wait = wait_before(retry, trouble.headers)
@@ -113,7 +126,7 @@ class Caller:
                     raise RefusedError("interrupted", retries=retry - 1)
             sent = time.monotonic()
             attempt = self._attempt(body, read, retry)
-            if not isinstance(attempt, _Trouble):
+            if not isinstance(attempt, Trouble):
                 return attempt
             trouble = attempt
         message = f"{trouble.message}, {self.max_retries + 1} times running"
@@ -154,54 +167,91 @@ class Caller:
         self._closing.set()
         self._client.close()
 
-    def _attempt(self, body: Mapping[str, Any], read: Callable[[Any], T], retry: int) -> Reply[T] | _Trouble:
+    def check(self, model: str) -> Trouble | None:
+        """Put a short question, whatever the gate says; return why there is no answer, or None if there is one.
+
+        A server that refuses the question, or has too many others, is there.
+
+        Raises:
+            ServerError: The server refuses us as a whole.
+        """
+        client = self._client.with_options(timeout=min(self.timeout, CHECK_TIMEOUT))
+        try:
+            outcome = self._sent(client, {"model": model, "messages": PLAIN, "max_tokens": 1}, lambda reply: reply, 0)
+        except RefusedError:
+            return None
+        return outcome if isinstance(outcome, Trouble) and not outcome.busy else None
+
+    def send(
+        self, passage: Passage, body: Mapping[str, Any], read: Callable[[Any], T], retry: int
+    ) -> Reply[T] | Trouble:
+        """Send one chat request, once, and tell the gate how it went.
+
+        Args:
+            passage: Its place at the gate.
+            body: As for ``ask``.
+            read: As for ``ask``.
+            retry: How often it was sent before.
+
+        Raises:
+            RefusedError: This request is refused.
+            ServerError: The server refuses us as a whole.
+        """
+        outcome = self._sent(self._client, body, read, retry)
+        if isinstance(outcome, Reply):
+            passage.succeeded()
+        elif outcome.overload:
+            passage.overloaded()
+        return outcome
+
+    def _attempt(self, body: Mapping[str, Any], read: Callable[[Any], T], retry: int) -> Reply[T] | Trouble:
+        with self.gate.entered() as passage:
+            return self.send(passage, body, read, retry)
+
+    def _sent(
+        self, client: openai.OpenAI, body: Mapping[str, Any], read: Callable[[Any], T], retry: int
+    ) -> Reply[T] | Trouble:
         import openai
 
-        with self.gate.entered() as passage:
-            try:
-                reply = Reply(read(self._client.chat.completions.create(**body)), retry)
-            except openai.APIStatusError as error:
-                trouble = self._status(error, retry)
-            except openai.APITimeoutError:
-                trouble = _Trouble(f"{self.base_url} gave no reply in {self.timeout:g} s", overload=True)
-            except openai.APIConnectionError as error:
-                cause = error.__cause__ or error
-                trouble = _Trouble(f"the connection to {self.base_url} failed ({self._clean(str(cause))})")
-            except (openai.APIResponseValidationError, json.JSONDecodeError, UnusableReplyError) as error:
-                trouble = _Trouble(f"{self.base_url} sent a reply that makes no sense ({self._clean(str(error))})")
-            else:
-                self._answered = time.monotonic()
-                passage.succeeded()
-                return reply
-            if trouble.overload:
-                passage.overloaded()
-            return trouble
+        try:
+            reply = Reply(read(client.chat.completions.create(**body)), retry)
+        except openai.APIStatusError as error:
+            return self._status(error, retry)
+        except openai.APITimeoutError:
+            return Trouble(f"{self.base_url} gave no reply in {client.timeout:g} s", overload=True)
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            return Trouble(f"the connection to {self.base_url} failed ({self._clean(str(cause))})")
+        except (openai.APIResponseValidationError, json.JSONDecodeError, UnusableReplyError) as error:
+            return Trouble(f"{self.base_url} sent a reply that makes no sense ({self._clean(str(error))})")
+        self.last_answer = time.monotonic()
+        return reply
 
-    def _status(self, error: openai.APIStatusError, retry: int) -> _Trouble:
+    def _status(self, error: openai.APIStatusError, retry: int) -> Trouble:
         status = error.status_code
         message = f"{self.base_url} answered {status} ({self._clean(_words(error))})"
         if status in _FATAL:
             raise ServerError(message, hint=_FATAL[status])
         if not is_transient(status):
             raise RefusedError(message, retries=retry, status=status)
-        return _Trouble(message, error.response.headers, overload=is_overload(status))
+        return Trouble(message, error.response.headers, overload=is_overload(status), busy=status == 429)
 
     def _answers(self, body: Mapping[str, Any], read: Callable[[Any], T], since: float) -> bool:
         """Return whether the server answers anything: it has since then, or it answers this request now.
 
         The request goes out with a plain question, as its own may be too much for a server that is fine otherwise.
         """
-        if self._answered >= since:
+        if self.last_answer >= since:
             return True
         try:
-            return not isinstance(self._attempt({**body, "messages": PLAIN}, read, 0), _Trouble)
+            return not isinstance(self._attempt({**body, "messages": PLAIN}, read, 0), Trouble)
         except RefusedError:
             return True
 
     def _clean(self, message: str) -> str:
-        """Return a server's words in one short line without the key, which some servers repeat."""
+        """Return a server's words in one short line without the key, which some servers repeat, and other secrets."""
         key = self._client.api_key or _NO_KEY
-        return " ".join(message.replace(key, "***").split())[:300]
+        return " ".join(redacted(message.replace(key, HIDDEN)).split())[:300]
 
 
 def _given_up(message: str, retries: int, *, alone: bool) -> RefusedError | ServerError:

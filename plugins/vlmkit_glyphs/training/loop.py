@@ -120,7 +120,7 @@ class Trainer:
         unfinished.replace(self.saved)
 
     def _load(self, optimizer: torch.optim.Optimizer, rng: random.Random) -> list[Point]:
-        state: dict[str, Any] = torch.load(self.saved, map_location=self.model.device)
+        state: dict[str, Any] = torch.load(self.saved, map_location=self.model.device, weights_only=True)
         if state["recipe"] != asdict(self.recipe):
             raise DataError(
                 f"{self.saved} is of a training with another recipe", hint="give the same options or another --output"

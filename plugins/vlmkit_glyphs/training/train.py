@@ -67,7 +67,7 @@ def train(
         model = build_model(processor.tokenizer)
     else:
         processor = Qwen3VLProcessor.from_pretrained(start)
-        model = Qwen3VLForConditionalGeneration.from_pretrained(start)
+        model = Qwen3VLForConditionalGeneration.from_pretrained(start, use_safetensors=True)
     started = time.monotonic()
     dialogues = Dialogues.read(list(questions.values()), processor, place) if questions else None
     if dialogues is not None:

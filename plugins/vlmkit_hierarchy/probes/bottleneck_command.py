@@ -12,11 +12,27 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--probe", "probes", type=_FILE, metavar="FILE|DIR", multiple=True, required=True, help="Probe results.")
+@click.option(
+    "--probe",
+    "probes",
+    envvar="VLMKIT_HIERARCHY_BOTTLENECK_PROBE",
+    type=_FILE,
+    metavar="FILE|DIR",
+    multiple=True,
+    required=True,
+    help="Probe results.",
+)
 @click.option("--text", type=_FILE, metavar="FILE|DIR", help="Results of vlmkit hierarchy eval in text mode.")
 @click.option("--image", type=_FILE, metavar="FILE|DIR", help="Results of vlmkit hierarchy eval in image mode.")
 @click.option("--site", help="Sites of the probes to show, joined by commas.  [default: all]")
-@click.option("--plot", "picture", type=_FILE, metavar="FILE", help="Draw it too; needs matplotlib.")
+@click.option(
+    "--plot",
+    "picture",
+    envvar="VLMKIT_HIERARCHY_BOTTLENECK_PLOT",
+    type=_FILE,
+    metavar="FILE",
+    help="Draw it too; needs matplotlib.",
+)
 @click.option("--json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 def bottleneck(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from vlmkit.cli.display import Display
 from vlmkit.cli.ending import plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import DATA, IN_FLIGHT, LOADING, MODEL, SEED
-from vlmkit.cli.output import console, note, print_json, warning
-from vlmkit.engine.models import build_backend
+from vlmkit.cli.options import CONFIG, DATA, DISPLAY, IN_FLIGHT, LOADING, MODEL, SEED
+from vlmkit.cli.output import console, print_json, warning
+from vlmkit.engine.models import Loading, build_backend
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs import RunDirectory, Survey, Tally
@@ -27,6 +28,7 @@ SENTENCE = "Given the {leaf}, what is it?"
 
 @click.command()
 @DATA
+@CONFIG
 @TAXONOMY
 @MODEL
 @click.option("--at", help="Sites, joined by commas.  [default: encoder,projector,layer:-1; of text layer:-1]")
@@ -42,7 +44,7 @@ SENTENCE = "Given the {leaf}, what is it?"
 @LOADING
 @IN_FLIGHT
 @click.option("--json", is_flag=True, help="Print the results as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress and no notes; warnings and failures still show.")
+@DISPLAY
 @click.pass_context
 def probe(
     context: click.Context,
@@ -60,14 +62,10 @@ def probe(
     limit: int | None,
     output: Path | None,
     seed: int,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    lora: Path | None,
+    loading: Loading,
     in_flight: int,
     json: bool,
-    quiet: bool,
+    display: Display,
 ) -> None:
     """Train linear probes on the features of DATA, one for each level of its taxonomy, and judge them.
 
@@ -76,7 +74,6 @@ def probe(
     A path is right where the probes of all its levels are.
     """
     # torch and rich, only now: --help stays quick.
-    from vlmkit.cli.progress import RunProgress
     from vlmkit_hierarchy.probes.look import FOLDER, Look, look
     from vlmkit_hierarchy.probes.split import Split
     from vlmkit_hierarchy.probes.store import Store
@@ -99,15 +96,7 @@ def probe(
     else:
         study = Study.of_images(str(spec), dataset, tree, strategy, limit)
     ids = Survey.of(study.examples(), study.labels).ids
-    backend = build_backend(
-        model,
-        builder,
-        device=device,
-        dtype=dtype,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        lora=lora,
-    )
+    backend = build_backend(model, builder, **loading)
     with closing(backend):
         identity = study.fingerprint(backend)
         output = output or default_folder(identity)
@@ -121,16 +110,16 @@ def probe(
             taxonomy=tree,
         )
         with RunDirectory.open(output, start) as files:
-            if files.continued and not quiet:
-                note(f"{output} has the features of {len(files.done):,} examples")
-            with RunProgress(len(ids), files.records(), quiet=quiet) as progress:
+            if files.continued:
+                display.say(f"{output} has the features of {len(files.done):,} examples")
+            with display.watch(len(ids), files.records()) as progress:
                 look(strategy, backend, study.examples(), study.labels, files, in_flight=in_flight, advance=progress)
             backend.close()  # the probes may want its memory
             table = Store(files.path / FOLDER).read(ids)
             results = {
                 "model": dict(backend.identity),
                 "failed": Tally.of(files.records()).failed,
-                **study.results(table, split, shuffle=shuffle_labels, device=device),
+                **study.results(table, split, shuffle=shuffle_labels, device=loading["device"]),
             }
             path = output / ("probe-shuffled.json" if shuffle_labels else "probe.json")
             write_atomically(path, [dumps(results, indent=2), b"\n"])
@@ -140,5 +129,4 @@ def probe(
         print_json(results)
         return
     console().print(probe_table(results))
-    if not quiet:
-        note(f"results in {path}")
+    display.say(f"results in {path}")

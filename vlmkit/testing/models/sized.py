@@ -84,7 +84,13 @@ SIZES: Mapping[str, Size] = MappingProxyType(
 
 
 def sized_checkpoint(
-    name: str, directory: Path, *, words: Sequence[str] = (), device: str = "cpu", seed: int = 0
+    name: str,
+    directory: Path,
+    *,
+    words: Sequence[str] = (),
+    device: str = "cpu",
+    seed: int = 0,
+    weights: bool = True,
 ) -> Path:
     """Write a random checkpoint in bfloat16 and return its directory.
 
@@ -94,6 +100,7 @@ def sized_checkpoint(
         words: Texts of which every word shall be one token, as common words are in a large vocabulary.
         device: Where the weights are drawn.
         seed: Seed of the weights.
+        weights: Whether there shall be any; plans need none.
 
     Raises:
         KeyError: No size of that name.
@@ -113,6 +120,12 @@ def sized_checkpoint(
         VideoProcessor(size=area, **grid),
         chat_template=chat_template("<|vision_start|><|image_pad|><|vision_end|>"),
     )
+    processor.save_pretrained(directory)
+    if not weights:
+        config = _config(size, tokens)
+        config.dtype = torch.bfloat16
+        config.save_pretrained(directory)
+        return directory
     torch.manual_seed(seed)
     standard = torch.get_default_dtype()
     try:
@@ -125,7 +138,6 @@ def sized_checkpoint(
     model.generation_config.pad_token_id = tokens.pad_token_id
     with quiet():
         model.save_pretrained(directory)
-    processor.save_pretrained(directory)
     return directory
 
 

@@ -1,0 +1,48 @@
+"""What lies beside the weights of a checkpoint, in one word that tells two states of it apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from vlmkit.errors import ModelError
+
+_ENDINGS = (".json", ".jinja", ".txt", ".model", ".py")
+"""Endings of the files that answers depend on: chat template, tokenizer, processor, configuration, code."""
+
+
+def beside_weights(model: str, revision: str | None = None) -> str | None:
+    """Return a SHA-256 of the files in a directory, or the commit of a model on the hub; None where it has none.
+
+    Args:
+        model: Directory or hub id.
+        revision: Hub revision.
+
+    Raises:
+        ModelError: The files cannot be read, or the hub cannot be asked.
+    """
+    directory = Path(model)
+    try:
+        return _digest(directory) if directory.is_dir() else _commit(model, revision)
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"the files of model {model} cannot be told: {reason}",
+            hint="check the name and the network, or give the directory of a downloaded copy",
+        ) from error
+
+
+def _digest(directory: Path) -> str:
+    sha = hashlib.sha256()
+    for path in sorted(path for path in directory.iterdir() if path.suffix in _ENDINGS):
+        content = path.read_bytes()
+        sha.update(json.dumps([path.name, len(content)]).encode() + content)
+    return sha.hexdigest()
+
+
+def _commit(model: str, revision: str | None) -> str | None:
+    from transformers.utils import cached_file, extract_commit_hash
+
+    commit: str | None = extract_commit_hash(cached_file(model, "config.json", revision=revision), None)
+    return commit
