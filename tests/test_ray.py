@@ -95,6 +95,7 @@ def cluster(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(site))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # a token that this user may have would be news to the cluster
         patch.syspath_prepend(site)
         made = Cluster()
         for _ in range(3):
