@@ -92,7 +92,8 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *(f"vlmkit_{name}" for name in names_of_plugins)}
     checkpoint = "vlmkit_adapters/tiny/checkpoint/"
     page = [f"vlmkit/report/assets/{name}" for name in ("page.html.jinja", "report.css", "main.js")]
-    for wanted in (*page, "vlmkit/prompts/choose.jinja", "vlmkit/py.typed", f"{checkpoint}model.safetensors"):
+    template = "vlmkit/scaffold/templates/strategy/test.py.jinja"
+    for wanted in (*page, template, "vlmkit/prompts/choose.jinja", "vlmkit/py.typed", f"{checkpoint}model.safetensors"):
         assert wanted in names
     assert any(name.startswith(checkpoint) and name.endswith(".jinja") for name in names)
 

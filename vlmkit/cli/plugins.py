@@ -9,6 +9,8 @@ import click
 from vlmkit.cli.main import Session, session
 from vlmkit.cli.output import console, error, note, print_json, table
 from vlmkit.registry import KINDS
+from vlmkit.scaffold import KINDS as TEMPLATES
+from vlmkit.scaffold import Distribution
 
 
 @click.group(invoke_without_command=True)
@@ -22,7 +24,7 @@ def plugins(context: click.Context, json: bool) -> None:
 
 @plugins.command()
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin registers.")
+@click.option("--kind", type=click.Choice(TEMPLATES), required=True, help="What the plugin registers.")
 @click.option(
     "--directory", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Where its folder goes; here."
 )
@@ -32,8 +34,6 @@ def new(context: click.Context, name: str, kind: str, directory: Path) -> None:
 
     It registers one small thing called NAME; put your own in its place.
     """
-    from vlmkit.scaffold import Distribution  # only now: --help stays quick
-
     distribution = Distribution(name, kind)
     distribution.check_free(_taken(context))
     folder = distribution.write(directory)

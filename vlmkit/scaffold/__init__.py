@@ -1,5 +1,5 @@
 """New plugins: complete distributions, written from templates."""
 
-from vlmkit.scaffold.distribution import Distribution
+from vlmkit.scaffold.distribution import KINDS, Distribution
 
-__all__ = ["Distribution"]
+__all__ = ["KINDS", "Distribution"]

@@ -12,7 +12,9 @@ from attrs.validators import in_
 
 from vlmkit import __version__
 from vlmkit.errors import UserError
-from vlmkit.registry import KINDS
+
+KINDS = ("strategy", "adapter", "aggregator", "intervention", "dataset", "benchmark")
+"""The registry's kinds that there are templates of."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 30
