@@ -2,9 +2,10 @@
 
 python benchmarks/lora_mimic.py --folder lora-several
 
-Data and LoRAs are made by commands of ``vlmkit``, shown as they run. The embedded model has learned questions about one
-to four images; the LoRAs learn conversations of ``vlmkit mimic train-data`` about five to eight. They are judged by
-questions about so many images, none of which they have seen.
+Data and LoRAs are made by commands of ``vlmkit``, shown as they run. The embedded model has learned questions about
+shapes in one to four images. The LoRAs learn conversations of ``vlmkit mimic train-data`` about colours and shapes
+together, such as "red circle", of which it was never asked. They are judged by such questions about images that they have
+not seen.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ TRAINING, HELD_OUT = 2, 3
 """Seeds of the pictures and questions that the LoRAs learn, and of those that they are judged by."""
 
 TASKS: Mapping[str, tuple[str, int]] = {
-    "counting": ("--images 6,8 --spread 1,2,4 --total 1..4", 16),
-    "listing": ("--images 6,8 --spread 1,2,4 --classes 1..3", 18),
-    "common": ("--images 5,6,8", 3),
-    "odd-one": ("--images 5,6,8", 3),
+    "counting": ("--images 2..4 --spread 1,2 --total 1..4", 21),
+    "listing": ("--images 2..4 --spread 1,2 --classes 1..3", 18),
+    "common": ("--images 2..4", 3),
+    "odd-one": ("--images 3,4", 2),
 }
 """The controls of the questions that judge, and how many cells they make."""
 
@@ -91,10 +92,14 @@ def recipe(folder: Path, model: str, questions: int, pictures: int, steps: int, 
     """Make the data, train and judge; yield the rows of the table."""
     for task, (controls, cells) in TASKS.items():
         made = f"--task {task} {controls} --seed {HELD_OUT} --items {max(1, questions // cells)} --quiet"
-        vlmkit(folder, f"mimic build glyphs:pictures=2000,seed={HELD_OUT} --output {task}.jsonl {made}")
+        vlmkit(
+            folder,
+            f"mimic build glyphs:classes=colour-shape,pictures=20000,seed={HELD_OUT} --output {task}.jsonl {made}",
+        )
     apart = " ".join(f"--apart-from {task}.jsonl" for task in TASKS)
-    made = f"--images 5..8 --total 1..4 --seed {TRAINING} --conversations {steps * BATCH} --quiet"
-    vlmkit(folder, f"mimic train-data glyphs:pictures={pictures},seed={TRAINING} --output train.jsonl {apart} {made}")
+    made = f"--images 2..4 --total 1..4 --seed {TRAINING} --conversations {steps * BATCH} --quiet"
+    source = f"glyphs:classes=colour-shape,pictures={pictures},seed={TRAINING}"
+    vlmkit(folder, f"mimic train-data {source} --output train.jsonl {apart} {made}")
     before = judged(folder, model, "flat", None)
     guesses = (f"{figures.constant:.0%}" if task != "listing" else "-" for task, figures in before.tasks.items())
     yield "constant guess", *guesses, "-", "-"
@@ -110,7 +115,7 @@ def recipe(folder: Path, model: str, questions: int, pictures: int, steps: int, 
 @click.command()
 @click.option("--model", default="tiny", show_default=True, help="The base model, small enough for a CPU.")
 @click.option("--questions", default=180, show_default=True, help="Questions of each task that judge.")
-@click.option("--pictures", default=4000, show_default=True, help="Pictures that the LoRAs learn from.")
+@click.option("--pictures", default=20000, show_default=True, help="Pictures that the LoRAs learn from.")
 @click.option("--steps", default=400, show_default=True, help="Steps of each LoRA, of 16 conversations.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the trainings.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where everything is kept.  [default: nowhere]")
