@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, Pipe, wait
@@ -89,18 +89,20 @@ class Crew:
         jobs: What each worker is to do.
         backlog: The examples.
         replacements: How often a worker is replaced before its place stays empty.
+        stop: Whether no further example shall be handed out.
     """
 
     devices: Sequence[str]
     jobs: Sequence[Sequence[Any]]
     backlog: Backlog
     replacements: int
+    stop: Callable[[], bool]
     _workers: list[Worker] = field(factory=list, init=False)
     _died: Counter[int] = field(factory=Counter, init=False)
     _died_over: Counter[str] = field(factory=Counter, init=False)
 
     def solved(self) -> Iterator[Solved]:
-        """Yield what became of every example.
+        """Yield what became of every example; on a stop, of those that were handed out.
 
         Raises:
             UserError: A worker found the request as a whole wrong, or none is left.
@@ -128,11 +130,11 @@ class Crew:
         self._workers.clear()
 
     def _hand_out(self) -> bool:
-        """Give examples to all workers that wait; return whether any example is left to be solved."""
+        """Give examples to all workers that wait; return whether any example is still to be solved."""
         for worker in self._workers:
-            if worker.waits and self.backlog.waiting:
+            if worker.waits and not self.stop() and self.backlog.waiting:
                 worker.ask(self.backlog.take())
-        return self.backlog.waiting or any(worker.asked for worker in self._workers)
+        return any(worker.asked for worker in self._workers) or (not self.stop() and self.backlog.waiting)
 
     def _heard(self, *, wait_for_one: bool) -> list[Worker]:
         by_connection = {worker.connection: worker for worker in self._workers}
@@ -163,7 +165,7 @@ class Crew:
                 error = BackendError(f"{LIVES} processes died over it, the last one {_how(code)}", hint=_HINT)
                 yield Solved(example, error=error)
         self.backlog.put_back(example for example in examples if self._died_over[example.id] < LIVES)
-        again = self._died[worker.place] <= self.replacements
+        again = self._died[worker.place] <= self.replacements and not self.stop()
         what = "replaced" if again else "not replaced any more"
         _log.warning("a process on %s died %s; it is %s, and what it had is asked again", device, _how(code), what)
         if again:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
 from attrs import field, frozen
@@ -56,16 +56,22 @@ class DevicesEngine:
     replacements: int = field(default=5, validator=ge(0))
 
     def solve(
-        self, pipeline: Pipeline, examples: Iterable[Example], labels: LabelSpace, *, taxonomy: Taxonomy | None = None
+        self,
+        pipeline: Pipeline,
+        examples: Iterable[Example],
+        labels: LabelSpace,
+        *,
+        taxonomy: Taxonomy | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Solved]:
-        """Yield what became of every example, each once.
+        """Yield what became of every example, each once; on a stop, of those that a process has.
 
         Raises:
             UserError: A process found the request as a whole wrong, or none is left.
         """
         jobs = [(pipeline.on(device), labels, taxonomy, self._threads) for device in self.devices]
         backlog = Backlog(iter(examples), len(jobs), self.batch)
-        with closing(Crew(self.devices, jobs, backlog, self.replacements)) as crew:
+        with closing(Crew(self.devices, jobs, backlog, self.replacements, stop)) as crew:
             yield from crew.solved()
 
     @property
