@@ -85,7 +85,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_wheel_holds_the_packages_and_nothing_else(wheel):
     names = wheel.namelist()
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    plugins = {"vlmkit_datasets", "vlmkit_glyphs", "vlmkit_hf", "vlmkit_hierarchy", "vlmkit_mimic", "vlmkit_train"}
+    plugins = {f"vlmkit_{name}" for name in ("datasets", "glyphs", "hf", "hierarchy", "mimic", "shortlist", "train")}
     assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *plugins}
     checkpoint = "vlmkit_adapters/tiny/checkpoint/"
     page = [f"vlmkit/report/assets/{name}" for name in ("page.html.jinja", "report.css", "main.js")]
