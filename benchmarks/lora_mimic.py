@@ -4,8 +4,8 @@ python benchmarks/lora_mimic.py --folder lora-several
 
 Data and LoRAs are made by commands of ``vlmkit``, shown as they run. The embedded model has learned questions about
 shapes in one to four images. The LoRAs learn conversations of ``vlmkit mimic train-data`` about colours and shapes
-together, such as "red circle", of which it was never asked. They are judged by such questions about images that they have
-not seen.
+together, such as "red circle", of which it was never asked. They are judged by such questions about images that they
+have not seen.
 """
 
 from __future__ import annotations

@@ -77,19 +77,8 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_wheel_holds_the_packages_and_nothing_else(wheel):
     names = wheel.namelist()
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    names_of_plugins = [
-        "datasets",
-        "engines",
-        "glyphs",
-        "hf",
-        "hierarchy",
-        "mimic",
-        "mlflow",
-        "ray",
-        "shortlist",
-        "train",
-    ]
-    assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *(f"vlmkit_{name}" for name in names_of_plugins)}
+    plugins = ("datasets", "engines", "glyphs", "hf", "hierarchy", "mimic", "mlflow", "ray", "shortlist", "train")
+    assert top == {"vlmkit", "vlmkit_adapters", "vlmkit_strategies", *(f"vlmkit_{name}" for name in plugins)}
     checkpoint = "vlmkit_adapters/tiny/checkpoint/"
     page = [f"vlmkit/report/assets/{name}" for name in ("page.html.jinja", "report.css", "main.js")]
     template = "vlmkit/scaffold/templates/strategy/test.py.jinja"
