@@ -65,7 +65,7 @@ def _command(context: click.Context, output: str) -> str:
     words = [word for word in context.meta[ARGUMENTS] if word not in _ONCE]
     if context.params["output"] is None:
         words += ["--output", output]
-    return shlex.join(["vlmkit", *words])
+    return shlex.join(["vlmkit", *map(redacted, words)])
 
 
 def _plain(value: Any) -> Any:
