@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 ROWS = [
     [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-    for line in PAGE.splitlines()
+    for line in PAGE.partition("## Soak")[0].splitlines()
     if line.startswith("| ") and not line.startswith("| fault")
 ]
 
