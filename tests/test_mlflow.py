@@ -77,7 +77,7 @@ def test_a_run_that_was_deleted_there_is_begun_anew(run, store):
     run("--limit", "2")
     client, (first,) = logged(store)
     client.delete_run(first.info.run_id)
-    run()
+    run("--in-flight", "1")
     _, (found,) = logged(store)
     assert found.info.run_id != first.info.run_id
     assert found.data.metrics["n.done"] == 5
@@ -119,6 +119,6 @@ def test_an_interrupted_run_is_killed_there(run, store, monkeypatch):
     signals = iter([signal.SIGINT])  # a second one would end this process, too
     monkeypatch.setattr(log.RunLog, "add", lambda self, record: [signal.raise_signal(one) for one in signals])
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    run()
+    run("--in-flight", "1")
     _, (found,) = logged(store, "mine")
     assert found.info.status == "KILLED"
