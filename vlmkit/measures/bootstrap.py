@@ -80,7 +80,7 @@ def clustered(
     totals = cluster_sums((cluster, np.ravel(ratios)) for cluster, ratios in observations)
     totals = totals.reshape(len(totals), 2 * len(names))
     whole = totals.sum(axis=0).reshape(len(names), 2)
-    (resampled,) = _resampled([totals], seed) if len(totals) else (totals,)
+    resampled = _redrawn(totals, seed) if len(totals) else totals
     found: dict[str, Interval | None] = {}
     for index, name in enumerate(names):
         numerator, denominator = whole[index].tolist()
@@ -127,6 +127,13 @@ def _resampled(strata: Sequence[Sums], seed: int) -> list[Sums]:
         chunks = [rng.multinomial(len(values), shares, size=_CHUNK) @ rows for _ in range(REPLICATES // _CHUNK)]
         resampled.append(np.concatenate(chunks))
     return resampled
+
+
+def _redrawn(values: Sums, seed: int) -> Sums:
+    """Return the sums of each resample, shape [REPLICATES, columns]; who is drawn depends on no column's values."""
+    rng = np.random.default_rng(seed)
+    n = len(values)
+    return np.array([np.bincount(rng.integers(n, size=n), minlength=n) @ values for _ in range(REPLICATES)])
 
 
 def _percentiles(replicates: Sums, value: float, confidence: float) -> tuple[float, float]:
