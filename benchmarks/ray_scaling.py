@@ -13,15 +13,14 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
-from logging import ERROR
 
 import click
-import ray
 from attrs import frozen
 
 from vlmkit import Pipeline
 from vlmkit.engine import LocalEngine, RunEngine, Solved
 from vlmkit_glyphs.dataset import Glyphs
+from vlmkit_ray.cluster import connected
 from vlmkit_ray.engine import RayEngine
 
 
@@ -55,7 +54,6 @@ class Timed:
 @click.option("--overhead-images", default=2000, show_default=True, help="Images of the overhead, without any wait.")
 def main(model: str, strategy: str, images: int, block: int, overhead_images: int) -> None:
     """Print both as a Markdown table."""
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=ERROR)
 
     def timed(engine: RunEngine, model: str, images: int) -> Timed:
         data = Glyphs(labels=100, images=images)
@@ -66,8 +64,9 @@ def main(model: str, strategy: str, images: int, block: int, overhead_images: in
     def cluster(workers: int) -> RayEngine:
         return RayEngine(workers=workers, block=block)
 
-    one, two = timed(cluster(1), model, images), timed(cluster(2), model, images)
-    bare, local = timed(cluster(1), "scripted", overhead_images), timed(LocalEngine(), "scripted", overhead_images)
+    with connected(None):
+        one, two = timed(cluster(1), model, images), timed(cluster(2), model, images)
+        bare, local = timed(cluster(1), "scripted", overhead_images), timed(LocalEngine(), "scripted", overhead_images)
     cores = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     click.echo(f"{date.today()}, {cores}; {model}, {strategy}, {images} images, blocks of {block}\n")
     click.echo("| | value |\n|---|--:|")
@@ -81,7 +80,6 @@ def main(model: str, strategy: str, images: int, block: int, overhead_images: in
         ("milliseconds an example that Ray adds", f"{1000 / bare.rate - 1000 / local.rate:.2f}"),
     ):
         click.echo(f"| {name} | {value} |")
-    ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from vlmkit.engine import Solved
 from vlmkit.errors import BackendError, UserError
 from vlmkit.runs.record import Record
 from vlmkit_glyphs.dataset import Glyphs
+from vlmkit_ray.cluster import connected, loopback
 from vlmkit_ray.engine import RayEngine
 
 ODD = '''
@@ -49,11 +50,8 @@ class Odd:
         return Prediction(task.labels[0].name)
 '''
 
-on_a_cluster = [
-    pytest.mark.slow,
-    # What Ray does in its own modules is not for this project to mend.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
-]
+# What Ray does in its own modules is not for this project to mend.
+WARNINGS = "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
 
 
 def without_ray(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -95,18 +93,18 @@ def cluster(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(site))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # a token that this user may have would be news to the cluster
         patch.syspath_prepend(site)
-        made = Cluster()
-        for _ in range(3):
-            # With ports that are known a node need not wait for its agents, which start slowly on a busy machine.
-            agents = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-            ports = dict(zip(agents, free_ports(3), strict=True))
-            made.add_node(node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, **ports)
-        try:
-            yield made
-        finally:
-            made.shutdown()
+        with loopback():
+            made = Cluster()
+            for _ in range(3):
+                # With ports that are known a node need not wait for its agents, which start slowly on a busy machine.
+                agents = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+                ports = dict(zip(agents, free_ports(3), strict=True))
+                made.add_node(node_ip_address="127.0.0.1", include_dashboard=False, num_cpus=1, **ports)
+            try:
+                yield made
+            finally:
+                made.shutdown()
 
 
 def judged(solved: Solved) -> tuple[object, ...]:
@@ -122,9 +120,23 @@ def workers() -> list[dict]:
     return [one for one in actors if "Worker" in one["ActorClassName"] and one["State"] == "ALIVE"]
 
 
-class TestOnACluster:
-    pytestmark = on_a_cluster
+@pytest.mark.slow
+@pytest.mark.filterwarnings(*WARNINGS)
+def test_a_cluster_of_its_own_can_be_reached_from_this_machine_alone():
+    with connected(None):
+        import ray
 
+        (node,) = ray.nodes()
+        gcs = ray.get_runtime_context().gcs_address
+        for port in (node["NodeManagerPort"], node["ObjectManagerPort"], int(gcs.rpartition(":")[2])):
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            with pytest.raises(ConnectionRefusedError):  # whoever listens everywhere answers here too
+                socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(*WARNINGS)
+class TestOnACluster:
     def test_a_run_goes_on_with_the_other_engine(self, cluster, tmp_path):
         def run(folder: str, *more: str) -> dict[str, dict]:
             fixed = ["--model", "scripted:accuracy=0.7", "--strategy", "dci:group_size=5", "--quiet", "--log-samples"]

@@ -36,4 +36,9 @@ def store(examples: Iterable[Example], size: int) -> dict[str, ray.ObjectRef]:
 def fetch(stored: Mapping[str, ray.ObjectRef]) -> Iterator[Example]:
     """Yield those examples of stored blocks whose ids are given."""
     for block in dict.fromkeys(stored.values()):
-        yield from (example for example in unpack(ray.get(block)) if example.id in stored)
+        yield from (example for name, example in contents(block).items() if name in stored)
+
+
+def contents(block: ray.ObjectRef) -> dict[str, Example]:
+    """Return the examples of a stored block by their ids."""
+    return {example.id: example for example in unpack(ray.get(block))}

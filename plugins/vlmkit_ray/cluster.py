@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from logging import ERROR, getLogger
 
 from vlmkit.errors import UserError
@@ -31,19 +31,35 @@ def connected(address: str | None) -> Iterator[None]:
     usage_lib.set_usage_stats_enabled_via_env_var(False)  # a cluster that is started here tells nobody
     for name in ("ray", "ray.data"):
         getLogger(name).setLevel(ERROR)  # progress and notes are the run's own
-    own = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address is None else {}
-    try:
-        ray.init(address or "local", log_to_driver=False, logging_level=ERROR, **own)
-    except Exception as error:  # Ray says with plain ones that a node did not start in time
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        raise UserError(
-            f"there is no Ray cluster at {address}" if address else "no Ray cluster starts here",
-            hint=f"start one with ray start --head, and give its --address ({reason})",
-        ) from error
+    with nullcontext() if address else loopback():
+        try:
+            ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=ERROR)
+        except Exception as error:  # Ray says with plain ones that a node did not start in time
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            raise UserError(
+                f"there is no Ray cluster at {address}" if address else "no Ray cluster starts here",
+                hint=f"start one with ray start --head, and give its --address ({reason})",
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def loopback() -> Iterator[None]:
+    """Let the nodes that Ray starts meanwhile listen on 127.0.0.1 alone.
+
+    By itself Ray takes 127.0.0.1 for the address that other machines know this one by, and listens everywhere.
+    """
+    from ray._private import ray_constants
+
+    known = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False  # named for clusters of more than one machine
     try:
         yield
     finally:
-        ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = known
 
 
 def room(cpus: float, gpus: float | None) -> tuple[int, float]:

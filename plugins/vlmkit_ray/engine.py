@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, optional
 
 from vlmkit import Example, LabelSpace, Pipeline, Taxonomy
@@ -91,10 +91,17 @@ def _solved(
     answers: Iterable[Solved | UserError], waiting: dict[str, ObjectRef], stop: Callable[[], bool]
 ) -> Iterator[Solved]:
     """Yield the answers to examples that wait for one, and let them wait no longer."""
+    from vlmkit_ray.blocks import contents
+
+    block, examples = None, {}
     for answer in answers:
         if isinstance(answer, UserError):
             raise answer
-        if waiting.pop(answer.example.id, None) is not None:
-            yield answer
+        name = answer.example.id
+        if name in waiting:
+            if waiting[name] != block:
+                block, examples = waiting[name], contents(waiting[name])
+            del waiting[name]
+            yield evolve(answer, example=examples[name])  # its pictures in memory stayed in the store
         if stop():
             return
