@@ -50,7 +50,8 @@ class Pipeline:
         prompt: The words of the questions: a prompt, the name of a built-in one, or a file.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
-        cache: File of answers, made where there is none; what is in it is not asked again.
+        cache: File of answers, made where there is none; what is in it is not asked again. Or such a file that is
+            open, which stays its opener's to close.
         opener: Opens the pictures: how large they may be, and whether addresses are fetched.
         plugins: Where names are looked up; by default all installed plugins.
         **loading: How the model is loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
@@ -68,7 +69,7 @@ class Pipeline:
         prompt: str | Path | Prompt | None = None,
         in_flight: int = 32,
         keep_exchanges: bool = False,
-        cache: str | Path | None = None,
+        cache: str | Path | AnswerStore | None = None,
         opener: Opener = _OPENER,
         plugins: PluginHost | None = None,
         **loading: Unpack[Loading],
@@ -83,8 +84,9 @@ class Pipeline:
             build_backend(str(model), builder, **loading) if isinstance(model, str | Path) else model
         )
         check_capabilities(self.strategy, self.uncached)
-        self._store = None if cache is None else AnswerStore.open(Path(cache))
-        self.backend = self.uncached if self._store is None else cached(self.uncached, self._store)
+        self._opened = AnswerStore.open(Path(cache)) if isinstance(cache, str | Path) else None
+        store = cache if isinstance(cache, AnswerStore) else self._opened
+        self.backend = self.uncached if store is None else cached(self.uncached, store)
         self._engine = Engine(
             self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges, opener=opener
         )
@@ -97,7 +99,7 @@ class Pipeline:
             prompt=self.prompt,
             in_flight=in_flight,
             keep_exchanges=keep_exchanges,
-            cache=None if self._store is None else self._store.path.absolute(),
+            cache=None if store is None else store.path.absolute(),
             opener=opener,
             plugins=plugins,
             **loading,
@@ -191,11 +193,11 @@ class Pipeline:
         return report
 
     def close(self) -> None:
-        """Release the model, unless it was given as a backend, and the cache."""
+        """Release the model and the cache, unless they were given ready-made."""
         if self._owns_backend:
             self.backend.close()
-        if self._store is not None:
-            self._store.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self
