@@ -40,7 +40,7 @@ class Pipeline:
     """A strategy on a model.
 
     Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model. It pickles as
-    what it was made from: the process that unpickles it makes its own.
+    what it was made from, and with what calibration found: the process that unpickles it makes its own.
 
     Args:
         model: An adapter's spec (``tiny``), a checkpoint directory, a hub id, or a backend, which stays its owner's
@@ -88,7 +88,7 @@ class Pipeline:
         self._engine = Engine(
             self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges, opener=opener
         )
-        self._calibrated_for: LabelSpace | None = None
+        self._calibrated: tuple[LabelSpace, Mapping[str, Any]] | None = None
         self._again = partial(
             Pipeline,
             model,
@@ -103,12 +103,12 @@ class Pipeline:
             **loading,
         )
 
-    def __reduce__(self) -> tuple[Callable[[], Pipeline], tuple[()]]:
-        return self._again, ()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (self._again, self._calibrated)
 
     def on(self, device: str) -> Pipeline:
         """Return the same on another device, with a model of its own that is not loaded."""
-        return partial(self._again, device=device)()
+        return _made_again(partial(self._again, device=device), self._calibrated)
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
@@ -152,7 +152,7 @@ class Pipeline:
             UserError: The request as a whole is wrong.
         """
         space = _label_space(labels, taxonomy)
-        if isinstance(self.strategy, Calibrates) and self._calibrated_for != space:
+        if isinstance(self.strategy, Calibrates) and (self._calibrated is None or self._calibrated[0] != space):
             self.calibrate(space)
         return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy, stop=stop)
 
@@ -187,7 +187,7 @@ class Pipeline:
                 self.uncached, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
             )
         self._engine = evolve(self._engine, strategy=self.strategy.settled(report))
-        self._calibrated_for = labels
+        self._calibrated = labels, report
         return report
 
     def close(self) -> None:
@@ -209,6 +209,15 @@ class Pipeline:
                 assert solved.error is not None
                 raise solved.error
             yield solved.prediction
+
+
+def _made_again(
+    again: Callable[[], Pipeline], calibrated: tuple[LabelSpace, Mapping[str, Any]] | None
+) -> Pipeline:
+    pipeline = again()
+    if calibrated is not None:
+        pipeline.calibrate(*calibrated)
+    return pipeline
 
 
 def _installed() -> PluginHost:
