@@ -147,6 +147,7 @@ def test_an_unusable_directory_is_refused_with_the_reason(toy_host, tmp_path, co
         ("./nowhere", "no model directory ./nowhere"),
         ("/no/such/place", "no model directory"),
         (__file__, "is a file"),
+        ("~nobody-at-all/model", "no model directory ~nobody-at-all/model"),
     ],
 )
 def test_no_such_model(toy_host, model, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -21,7 +22,8 @@ class Loading(TypedDict, total=False):
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Whether the checkpoint's own code may run.
         lora: Directory of a LoRA that is merged into the weights.
-        base_url: Addresses of the servers that an adapter for servers asks, each as ``URL`` or ``URL;weight=2``.
+        base_url: Address of the server that an adapter for servers asks, or several, each as ``URL`` or
+            ``URL;weight=2``.
     """
 
     device: str | None
@@ -29,7 +31,7 @@ class Loading(TypedDict, total=False):
     revision: str | None
     trust_remote_code: bool
     lora: str | Path | None
-    base_url: Sequence[str]
+    base_url: str | Sequence[str] | None
 
 
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx")
@@ -55,11 +57,11 @@ def build_backend(
         SpecError: The adapter's options do not fit, or it does not take one that was given here.
     """
     registry = builder.registry
-    lora = loading.get("lora")
+    lora, urls = loading.get("lora"), loading.get("base_url") or ()
     common: dict[str, Any] = {
         **loading,
         "lora": None if lora is None else str(lora),
-        "base_url": tuple(loading.get("base_url", ())) or None,
+        "base_url": ((urls,) if isinstance(urls, str) else tuple(urls)) or None,
     }
     adapters = {entry.name: entry for entry in registry.entries("adapter")}
     name = model.partition(":")[0]
@@ -71,7 +73,7 @@ def build_backend(
             )
         backend: Backend = builder.entry(adapters[name], Spec.parse(model), **common)
         return backend
-    directory = Path(model).expanduser()
+    directory = Path(os.path.expanduser(model))  # Path's own raises for ~NAME of nobody
     if directory.is_dir():
         model, config = str(directory), _local_config(directory)
         if weights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -61,7 +62,7 @@ class Checkpoint:
     def _lora(self) -> Lora | None:
         if self.lora is None:
             return None
-        return Lora.open(Path(self.lora).expanduser(), base=self.model, base_weights=self._digest)
+        return Lora.open(Path(os.path.expanduser(self.lora)), base=self.model, base_weights=self._digest)
 
     @property
     def _digest(self) -> str | None:
