@@ -211,9 +211,7 @@ class Pipeline:
             yield solved.prediction
 
 
-def _made_again(
-    again: Callable[[], Pipeline], calibrated: tuple[LabelSpace, Mapping[str, Any]] | None
-) -> Pipeline:
+def _made_again(again: Callable[[], Pipeline], calibrated: tuple[LabelSpace, Mapping[str, Any]] | None) -> Pipeline:
     pipeline = again()
     if calibrated is not None:
         pipeline.calibrate(*calibrated)
