@@ -42,6 +42,7 @@ def test_runs_are_listed_shown_and_deleted(vlmkit_here, tmp_path: Path):
     }
     assert listed["one"]["accuracy"]["value"] == 1 and listed["one"]["strategy"] == "halves"
     assert listed["one"]["bytes"] == sum(file.stat().st_size for file in (tmp_path / "runs" / "one").iterdir())
+    assert listed["one"]["accuracy"].keys() == {"value", "low", "high", "n"}
     table = vlmkit_here("runs").stdout
     assert "more/two" in table and "100.0%" in table
     assert "cannot be read" in listed["torn"]["problem"]
@@ -57,6 +58,29 @@ def test_runs_are_listed_shown_and_deleted(vlmkit_here, tmp_path: Path):
     assert vlmkit_here("runs", "delete", "one", "two", "--yes").returncode == 0
     assert sorted(path.name for path in (tmp_path / "runs").rglob("manifest.json")) == ["manifest.json"] * 2
     assert not (tmp_path / "runs" / "one").exists() and (tmp_path / "runs" / "else").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "changed", "status"),
+    [
+        ("results.json", {"metrics": {"accuracy": 0.5}}, "broken"),
+        ("results.json", {"metrics": None}, "broken"),
+        ("manifest.json", {"session": {"config": {"model": ["one", "two"]}, "started": "2026"}}, "success"),
+    ],
+)
+def test_what_another_hand_wrote_into_a_run_is_no_traceback(vlmkit_here, tmp_path: Path, file, changed, status):
+    vlmkit_here(*COLOURS, "--output", "runs/one")
+    path = tmp_path / "runs" / "one" / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    told = vlmkit_here("runs")
+    assert told.returncode == 0 and status in told.stdout
+
+
+def test_a_manifest_of_something_else_is_no_run(vlmkit_here, tmp_path: Path):
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "manifest.json").write_text('{"name": "an extension"}')
+    for asked in (("score", "else"), ("report", "else"), ("runs", "show", "else"), ("compare", "else", ".")):
+        assert "is no manifest of a run" in error_of(vlmkit_here(*asked))
 
 
 def test_delete_asks_first(vlmkit_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -55,7 +55,7 @@ class JudgedRun:
     @property
     def status(self) -> str:
         """How it ended; ``unfinished`` where it has not."""
-        return "unfinished" if self.stored.results is None else self.stored.results["status"]
+        return self.stored.status
 
     @property
     def judged(self) -> Mapping[str, Record]:

@@ -146,8 +146,7 @@ class Cells:
         stored = StoredRun.read(path)
         check_same(path, stored.manifest, experiment.fingerprint)
         done = {record.id for record in stored.records() if record.error is None}
-        succeeded = stored.results is not None and stored.results["status"] == "success"
-        return succeeded and done.issuperset(experiment.survey.ids)
+        return stored.status == "success" and done.issuperset(experiment.survey.ids)
 
     def _experiment(self, cell: Cell, backend: Backend) -> Experiment:
         sample = self.samples[cell.seed]
