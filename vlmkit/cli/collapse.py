@@ -147,21 +147,15 @@ def collapse(
         failed = []
         for results in cells.execute():
             if results["status"] == "cancelled":
-                end_run(context, {**results, "directory": str(cells.output)}, fail_on_error)
+                end_run(context, results, fail_on_error, output=str(cells.output))
             if results["status"] == "failed":
                 failed.append(results)
         points = [
             Point.of(strategy, count, cells.records(strategy, count)) for strategy in specs for count in cells.labels
         ]
     machine = setting(loading["device"])
-    if plot is not None:
-        draw(points, f"{model}, {images:,} images for each of {seeds:,} seeds\n{machine.partition(';')[0]}", plot)
-        note(f"written: {plot}")
+    asked_about = f"{model}, {images:,} images for each of {seeds:,} seeds"
     shown = sheets(points)
-    if markdown is not None:
-        write_text(markdown, "\n\n".join([*(sheet.markdown() for sheet in shown), f"{machine}.\n"]))
-    if csv is not None:
-        write_text(csv, csv_text(points))
     if json:
         asked = {"data": str(source), "images": images, "seeds": seeds, "subsets": subsets}
         print_json(
@@ -171,9 +165,16 @@ def collapse(
         for sheet in shown:
             click.echo(f"{sheet.title}:")
             console().print(table(sheet.columns, sheet.rows))
-        show(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
+        show(f"{asked_about}; runs in {cells.output}")
+    if plot is not None:
+        draw(points, f"{asked_about}\n{machine.partition(';')[0]}", plot)
+        note(f"written: {plot}")
+    if markdown is not None:
+        write_text(markdown, "\n\n".join([*(sheet.markdown() for sheet in shown), f"{machine}.\n"]))
+    if csv is not None:
+        write_text(csv, csv_text(points))
     for results in failed[:1]:
-        end_run(context, results, fail_on_error)
+        end_run(context, results, fail_on_error, output=str(cells.output))
 
 
 def _counts(labels: Sequence[int] | None, most: int) -> Sequence[int]:
