@@ -92,6 +92,12 @@ def test_delete_asks_first(vlmkit_here, tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "runs" / "one").exists()
 
 
+def test_a_name_that_is_too_long_is_none(vlmkit_here):
+    assert "there is no run in" in vlmkit_here("runs", "--root", "long" * 100).stderr
+    assert "unknown run" in error_of(vlmkit_here("runs", "show", "long" * 100))
+    assert "there is no folder" in error_of(vlmkit_here("report", "one", "--output", f"{'long' * 100}/report.html"))
+
+
 def test_a_short_name_means_one_run(tmp_path: Path):
     for name in ("20260101-dci", "20260102-dci", "20260103-flat"):
         (tmp_path / name).mkdir()

@@ -147,6 +147,7 @@ def test_an_unusable_directory_is_refused_with_the_reason(toy_host, tmp_path, co
         ("./nowhere", "no model directory ./nowhere"),
         ("/no/such/place", "no model directory"),
         (__file__, "is a file"),
+        ("long" * 100, "no adapter and no directory"),
         ("~nobody-at-all/model", "no model directory ~nobody-at-all/model"),
     ],
 )

@@ -73,8 +73,9 @@ def build_backend(
             )
         backend: Backend = builder.entry(adapters[name], Spec.parse(model), **common)
         return backend
-    directory = Path(os.path.expanduser(model))  # Path's own raises for ~NAME of nobody
-    if directory.is_dir():
+    # Path's own ways raise for ~NAME of nobody, and for a name that is too long.
+    directory = Path(os.path.expanduser(model))
+    if os.path.isdir(directory):
         model, config = str(directory), _local_config(directory)
         if weights:
             _check_weights(directory)
@@ -87,8 +88,7 @@ def build_backend(
 
 
 def _check_hub_id(model: str, registry: Registry) -> None:
-    path = Path(model)
-    if path.is_file():
+    if os.path.isfile(model):
         raise ModelError(f"model {model} is a file", hint="give the directory that holds its config.json")
     if model.count("/") == 1 and not model.startswith((".", "/", "~")):
         return

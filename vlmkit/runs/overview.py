@@ -84,7 +84,7 @@ def _words(value: Any) -> str | None:
 
 def run_directories(root: Path) -> Iterator[Path]:
     """Yield the directories below ``root`` that hold a manifest, and its folders that hold none at all, by name."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         return
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         yield from sorted(manifest.parent for manifest in folder.rglob(MANIFEST)) or [folder]
@@ -97,7 +97,7 @@ def find_run(name: str, root: Path) -> Path:
         RunDirectoryError: Several are meant.
         UnknownNameError: None is.
     """
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # Path's own way raises for a name that is too long
         return Path(name)
     names = {path.relative_to(root).as_posix(): path for path in run_directories(root)}
     found = [name] if name in names else [key for key in names if key.startswith(name) or key.endswith(name)]
