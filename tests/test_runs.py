@@ -6,6 +6,7 @@ import os
 import shutil
 from contextlib import nullcontext
 
+import PIL.Image
 import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
@@ -253,6 +254,24 @@ def test_the_fingerprint_holds_what_changes_results_and_not_the_device(toy_host,
     for other in others:
         assert len(list(differences(of(), other))) >= 1
     assert list(differences(of(), others[1])) == ["strategy.group_size was 3, is 2"]
+
+
+def test_the_fingerprint_is_the_same_before_the_weights_load_and_after():
+    with Pipeline("tiny", "flat") as pipeline:
+
+        def now():
+            return fingerprint(
+                backend=pipeline.backend,
+                strategy=pipeline.strategy,
+                data="glyphs",
+                labels=LabelSpace("ab"),
+                prompt=pipeline.prompt,
+                seed=0,
+            )
+
+        before = now()
+        assert list(pipeline.classify(PIL.Image.new("RGB", (32, 32)), ["a", "b"]))
+        assert now() == before
 
 
 def test_a_file_is_described_by_its_content(tmp_path):

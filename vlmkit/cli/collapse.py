@@ -22,7 +22,7 @@ from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs.convert import dumps
-from vlmkit.runs.fingerprint import described
+from vlmkit.runs.fingerprint import model_identity
 
 
 @click.command()
@@ -195,6 +195,5 @@ def _counts(labels: Sequence[int] | None, most: int) -> Sequence[int]:
 
 def _folder(backend: Backend, data: str, prompt: Prompt, subsets: str) -> Path:
     """Return a directory that the same model, data, words and kind of subsets find again, and no others do."""
-    model = {key: described(value) for key, value in backend.identity.items() if key != "device"}
-    content = dumps([model, data, prompt.digest, subsets])
+    content = dumps([model_identity(backend), data, prompt.digest, subsets])
     return Path("runs") / f"collapse-{hashlib.sha256(content).hexdigest()[:8]}"
