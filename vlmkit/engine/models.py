@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from vlmkit.contracts import Backend
-from vlmkit.errors import ModelError, UnknownNameError
+from vlmkit.errors import ModelError, UnknownNameError, first_line
 from vlmkit.registry import Builder, Registry, Spec
 
 
@@ -133,9 +133,8 @@ def _hub_config(model: str, revision: str | None) -> Mapping[str, Any]:
     try:
         config, _ = PreTrainedConfig.get_config_dict(model, revision=revision)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"model {model} cannot be fetched from the hub ({reason})",
+            f"model {model} cannot be fetched from the hub ({first_line(error)})",
             hint="check the name and the network, or give the directory of a downloaded copy",
         ) from error
     fetched: Mapping[str, Any] = config

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, first_line
 
 _ENDINGS = (".json", ".jinja", ".txt", ".model", ".py")
 """Endings of the files that answers depend on: chat template, tokenizer, processor, configuration, code."""
@@ -26,9 +26,8 @@ def beside_weights(model: str, revision: str | None = None) -> str | None:
     try:
         return _digest(directory) if directory.is_dir() else _commit(model, revision)
     except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"the files of model {model} cannot be told: {reason}",
+            f"the files of model {model} cannot be told: {first_line(error)}",
             hint="check the name and the network, or give the directory of a downloaded copy",
         ) from error
 

@@ -15,7 +15,7 @@ import torch
 from attrs import evolve, frozen
 
 from vlmkit.contracts import Backend
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, first_line
 from vlmkit.local.allocator import keep_freed_memory
 from vlmkit.local.beside import beside_weights
 from vlmkit.local.lora import Lora
@@ -157,7 +157,7 @@ class Checkpoint:
             config, _ = PreTrainedConfig.get_config_dict(self.model, revision=self.revision)
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"the config.json of model {self.model} cannot be read: {_first_line(error)}",
+                f"the config.json of model {self.model} cannot be read: {first_line(error)}",
                 hint="give a hub id or the directory that save_pretrained() wrote",
             ) from error
         found: Mapping[str, Any] = config
@@ -197,7 +197,7 @@ class Checkpoint:
         except Exception as error:  # on damaged files the loaders raise nearly anything
             # Which shapes do not fit, transformers says in its report alone.
             unfit = "ignore_mismatched_sizes" in str(error)
-            reason = "its weights do not fit its config.json" if unfit else _first_line(error)
+            reason = "its weights do not fit its config.json" if unfit else first_line(error)
             raise ModelError(
                 f"model {self.model} cannot be loaded: {reason}", hint="if its files are damaged, download it again"
             ) from error
@@ -221,7 +221,7 @@ class Checkpoint:
                 )
         except Exception as error:  # on damaged files the loaders raise nearly anything
             raise ModelError(
-                f"no model can be made from the config.json of {self.model}: {_first_line(error)}",
+                f"no model can be made from the config.json of {self.model}: {first_line(error)}",
                 hint="download it again, or upgrade transformers",
             ) from error
         with suppress(OSError):  # it is optional
@@ -240,7 +240,7 @@ class Checkpoint:
             processor = AutoProcessor.from_pretrained(self.model, **self._options)
         except Exception as error:  # on damaged files the loaders raise nearly anything
             raise ModelError(
-                f"the processor of model {self.model} cannot be loaded: {_first_line(error)}",
+                f"the processor of model {self.model} cannot be loaded: {first_line(error)}",
                 hint="the directory needs tokenizer, preprocessor and chat template files",
             ) from error
         # Without files transformers makes a tokenizer of special tokens alone.
@@ -318,7 +318,3 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

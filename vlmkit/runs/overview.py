@@ -53,12 +53,15 @@ class Overview:
         try:
             run = StoredRun.read(path)
             session: Mapping[str, Any] = run.manifest["session"]
+            config: Mapping[str, Any] = session["config"]
             accuracy = (run.results or {}).get("metrics", {}).get("accuracy")
             return cls(
                 path,
                 size,
                 run.status,
-                **{name: _words(session["config"].get(name)) for name in ("strategy", "model", "data")},
+                strategy=_words(config.get("strategy")),
+                model=_words(config.get("model")),
+                data=_words(config.get("data")),
                 accuracy=None if accuracy is None else from_json(accuracy, Interval),
                 started=session["started"],
             )

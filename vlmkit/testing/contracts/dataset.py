@@ -20,6 +20,9 @@ def check_dataset(dataset: Dataset) -> None:
     Its labels are a ``LabelSpace``. It iterates over as many ``Example`` as it says, again and again the same, each
     with an id of its own, and with a target that is one of the labels or None. The pictures of the first three decode.
     What ``skim()`` tells, where there is one, is the same. Give it a small one: it is read several times.
+
+    Raises:
+        ContractError: It breaks a rule.
     """
     rules = Rules(type(dataset).__name__)
     labels = dataset.labels
