@@ -22,6 +22,7 @@ from vlmkit.runs import (
     Record,
     Run,
     RunDirectory,
+    StoredRun,
     Survey,
     Tally,
     default_directory,
@@ -95,6 +96,16 @@ def test_going_on_from_any_prefix_equals_one_go(go, whole, tmp_path, records, to
     assert (part / "predictions.jsonl").read_bytes() == b"".join(everything)
     assert (part / "samples.jsonl").read_bytes() == b"".join(logged)
     assert {**results, "directory": ""} == {**json.loads((whole / "results.json").read_text()), "directory": ""}
+
+
+def test_a_last_line_that_lacks_its_end_alone_is_kept(go, tmp_path):
+    go(tmp_path / "run", images=3)
+    path = tmp_path / "run" / "predictions.jsonl"
+    written = path.read_bytes()
+    path.write_bytes(written.rstrip(b"\n"))  # as some editors leave a file
+    assert len(list(StoredRun.read(path.parent).records())) == 3
+    go(path.parent, images=4)
+    assert path.read_bytes().startswith(written)
 
 
 def test_figures_of_a_known_run(go, tmp_path):

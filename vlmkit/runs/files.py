@@ -153,7 +153,7 @@ class JsonLines:
                 os.close(descriptor)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Read the objects in order; a last line without its end is none yet.
+        """Read the objects in order; a last line that is torn is none yet.
 
         Raises:
             RunDirectoryError: A line is no JSON object.
@@ -162,16 +162,21 @@ class JsonLines:
             yield self._parsed(line, number)
 
     def mend(self) -> bool:
-        """Cut off a last line without its end, which a killed process left; return whether there was one."""
+        """Cut off a torn last line, which a killed process left; return whether there was one."""
         with disk_errors(self.path):
             if not self.path.exists():
                 return False
             with self.path.open("rb+") as file:
-                whole = sum(len(line) for line in file if line.endswith(b"\n"))
+                whole, last = 0, b"\n"
+                for last in file:
+                    whole += len(last) if _is_whole(last) else 0
                 torn = whole < file.seek(0, os.SEEK_END)
                 if torn:
                     file.truncate(whole)
-                    os.fsync(file.fileno())
+                elif not last.endswith(b"\n"):
+                    file.write(b"\n")
+                file.flush()
+                os.fsync(file.fileno())
         return torn
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> int:
@@ -191,15 +196,25 @@ class JsonLines:
             if self.path.exists():
                 with self.path.open("rb") as file:
                     # Another process may be writing the last one.
-                    yield from (line for line in file if line.endswith(b"\n"))
+                    yield from filter(_is_whole, file)
 
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
+        value = _object(line)
+        if value is None:
             raise RunDirectoryError(
                 f"{self.path} line {number} is damaged", hint="remove that line; its example is then solved again"
             )
         return value
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line has its end, or lacks nothing else, as where an editor wrote the file."""
+    return line.endswith(b"\n") or _object(line) is not None
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
