@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack, cast
 
-import PIL.Image
 from attrs import evolve
 
 from vlmkit.cache import AnswerStore, cached
@@ -237,7 +236,7 @@ def _label_space(labels: Labels | None, taxonomy: Taxonomy | None) -> LabelSpace
 
 
 def _examples(images: Images, question: str | None = None) -> Iterator[Example]:
-    alone = isinstance(images, str | Path | bytes | PIL.Image.Image) or hasattr(images, "read")
+    alone = isinstance(images, str | ImageSource) or hasattr(images, "read")
     several = cast("Iterable[OneImage]", (images,) if alone else images)
     for index, image in enumerate(several):
         source = _source(image)
