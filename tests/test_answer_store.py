@@ -120,6 +120,9 @@ def test_closing_waits_for_the_thread_that_writes(folder):
         closing.join(0.05)
         store._connection.execute("SELECT 1")
     closing.join()
+    with pytest.raises(CacheError, match="closed") as closed:
+        store.read({b"key"})
+    assert "damaged" not in str(closed.value)
 
 
 def test_a_damaged_answer_is_an_error_and_no_answer(folder):

@@ -67,6 +67,9 @@ def test_what_is_no_picture_or_no_label_is_said(pipeline):
     for address in ("http://here/a.png", ImageUrl("http://here/a.png")):
         with pytest.raises(ImageError, match="it lies on a server, and nothing is fetched by default"):
             list(pipeline.classify(address, NAMES))
+    for nothing in (None, []):
+        with pytest.raises(LabelError, match="no labels to choose from"):
+            pipeline.classify(picture((200, 0, 0)), nothing)
     with pytest.raises(LabelError, match="label 1 is no text"):
         list(pipeline.classify(picture((200, 0, 0)), [1, 2]))
 

@@ -227,7 +227,7 @@ def _refused(path: Path) -> Iterator[None]:
     """Turn what SQLite and the system say about a file into ``CacheError``."""
     try:
         yield
-    except (OSError, sqlite3.OperationalError) as error:
+    except (OSError, sqlite3.OperationalError, sqlite3.ProgrammingError) as error:  # the last where it is closed
         reason = getattr(error, "strerror", None) or error
         raise CacheError(
             f"answer cache {path} cannot be used ({reason})",

@@ -19,6 +19,7 @@ from vlmkit.data.opening import Opener
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Solved
 from vlmkit.engine.models import Loading, build_backend
+from vlmkit.errors import LabelError
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.types import Example, ImageSource, ImageUrl, Label, LabelSpace, Prediction, Taxonomy
@@ -120,11 +121,15 @@ class Pipeline:
             taxonomy: The tree that the labels are leaves of, for strategies that descend it.
 
         Raises:
+            LabelError: There is no label.
             TaxonomyError: A label is no leaf of the taxonomy.
             VlmkitError: A picture cannot be read or a question not be answered; the iteration ends there. Where the
                 others shall go on, use ``solve``.
         """
-        return self._predictions(self.solve(_examples(images), labels, taxonomy=taxonomy))
+        space = _label_space(labels, taxonomy)
+        if not space:
+            raise LabelError("there are no labels to choose from", hint="give labels, or a taxonomy")
+        return self._predictions(self.solve(_examples(images), space, taxonomy=taxonomy))
 
     def ask(self, images: Images, question: str) -> Iterator[Prediction]:
         """Put a free question about each picture; the reply is ``Prediction.text``.
