@@ -1,5 +1,6 @@
 """Daily use: runs listed, shown and deleted; completion; settings from files and environment; how much is said."""
 
+import errno
 import io
 import json
 import subprocess
@@ -96,6 +97,15 @@ def test_a_name_that_is_too_long_is_none(vlmkit_here):
     assert "there is no run in" in vlmkit_here("runs", "--root", "long" * 100).stderr
     assert "unknown run" in error_of(vlmkit_here("runs", "show", "long" * 100))
     assert "there is no folder" in error_of(vlmkit_here("report", "one", "--output", f"{'long' * 100}/report.html"))
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(vlmkit_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def forbidden(_: Path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    told = error_of(vlmkit_here("runs", "--root", str(tmp_path)))
+    assert "cannot be read (Permission denied); change its permissions\n" in told
 
 
 def test_a_short_name_means_one_run(tmp_path: Path):

@@ -35,7 +35,7 @@ class Output:
             )
         if os.path.isdir(path):
             raise UserError(f"{path} is a folder", hint="name a file in it with --output")
-        with disk_errors(path):
+        with disk_errors(path, "read"):
             foreign = path.exists() and not force and not form.is_own(path)
         if foreign:
             raise UserError(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -23,16 +23,14 @@ _CURES = {
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors about ``path`` into ``RunDirectoryError``."""
+def disk_errors(path: Path, what: Literal["written", "read"] = "written") -> Iterator[None]:
+    """Turn the system's errors about ``path``, which shall be written or read, into ``RunDirectoryError``."""
     try:
         yield
     except OSError as error:
         cure = _CURES.get(error.errno or 0, "see to it")
-        raise RunDirectoryError(
-            f"{path} cannot be written ({error.strerror or error})",
-            hint=f"{cure} or give another --output; the same command goes on from what is there",
-        ) from error
+        other = " or give another --output; the same command goes on from what is there" if what == "written" else ""
+        raise RunDirectoryError(f"{path} cannot be {what} ({error.strerror or error})", hint=cure + other) from error
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
@@ -192,7 +190,7 @@ class JsonLines:
         return dropped
 
     def _lines(self) -> Iterator[bytes]:
-        with disk_errors(self.path):
+        with disk_errors(self.path, "read"):
             if self.path.exists():
                 with self.path.open("rb") as file:
                     # Another process may be writing the last one.

@@ -86,10 +86,16 @@ def _words(value: Any) -> str | None:
 
 
 def run_directories(root: Path) -> Iterator[Path]:
-    """Yield the directories below ``root`` that hold a manifest, and its folders that hold none at all, by name."""
+    """Yield the directories below ``root`` that hold a manifest, and its folders that hold none at all, by name.
+
+    Raises:
+        RunDirectoryError: ``root`` cannot be read.
+    """
     if not os.path.isdir(root):
         return
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    with disk_errors(root, "read"):
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for folder in folders:
         yield from sorted(manifest.parent for manifest in folder.rglob(MANIFEST)) or [folder]
 
 
