@@ -13,8 +13,9 @@ import click
 from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
+from vlmkit.cli.options import CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget
 from vlmkit.cli.output import console, note, print_json, show, table, warning, write_text
+from vlmkit.cli.several import Several
 from vlmkit.contracts import Backend, OffersTaxonomy
 from vlmkit.engine.models import Loading
 from vlmkit.errors import DataError

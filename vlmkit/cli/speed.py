@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import CONFIG, Several
+from vlmkit.cli.options import CONFIG
 from vlmkit.cli.output import console, note, print_json, show, table
+from vlmkit.cli.several import Several
 from vlmkit.redaction import redacted
 from vlmkit.registry import Builder, Chain, Spec
 from vlmkit.registry.build import READOUTS
