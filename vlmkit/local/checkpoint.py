@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +15,7 @@ from attrs import evolve, frozen
 from vlmkit.contracts import Backend
 from vlmkit.errors import ModelError, first_line
 from vlmkit.local.allocator import keep_freed_memory
-from vlmkit.local.beside import beside_weights
+from vlmkit.local.digests import beside_weights, weights_digest
 from vlmkit.local.lora import Lora
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -286,22 +284,6 @@ def opener(make: Callable[[Checkpoint], B]) -> Callable[..., B]:
         return make(Checkpoint(model, device, dtype, revision, trust_remote_code, lora))
 
     return opened
-
-
-def weights_digest(directory: Path) -> str:
-    """Return SHA-256, hexadecimal, over name, size, header and last MiB of every weight file.
-
-    Not over all bytes: an 8-billion-parameter checkpoint would take a minute.
-    """
-    sha = hashlib.sha256()
-    for path in sorted(directory.glob("*.safetensors")):
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header = file.read(8)
-            header += file.read(min(size, int.from_bytes(header, "little")))
-            file.seek(max(0, size - 2**20))
-            sha.update(json.dumps([path.name, size]).encode() + header + file.read())
-    return sha.hexdigest()
 
 
 @contextmanager

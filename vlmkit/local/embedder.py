@@ -12,7 +12,8 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vlmkit.errors import ModelError, first_line
-from vlmkit.local.checkpoint import quiet, weights_digest
+from vlmkit.local.checkpoint import quiet
+from vlmkit.local.digests import weights_digest
 from vlmkit.types import Image
 
 Vectors = NDArray[np.float32]

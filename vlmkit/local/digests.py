@@ -1,4 +1,4 @@
-"""What lies beside the weights of a checkpoint, in one word that tells two states of it apart."""
+"""What tells two states of a checkpoint apart: digests of its weights, and of what lies beside them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,22 @@ from vlmkit.errors import ModelError, first_line
 
 _ENDINGS = (".json", ".jinja", ".txt", ".model", ".py")
 """Endings of the files that answers depend on: chat template, tokenizer, processor, configuration, code."""
+
+
+def weights_digest(directory: Path) -> str:
+    """Return SHA-256, hexadecimal, over name, size, header and last MiB of every weight file.
+
+    Not over all bytes: an 8-billion-parameter checkpoint would take a minute.
+    """
+    sha = hashlib.sha256()
+    for path in sorted(directory.glob("*.safetensors")):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = file.read(8)
+            header += file.read(min(size, int.from_bytes(header, "little")))
+            file.seek(max(0, size - 2**20))
+            sha.update(json.dumps([path.name, size]).encode() + header + file.read())
+    return sha.hexdigest()
 
 
 def beside_weights(model: str, revision: str | None = None) -> str | None:
