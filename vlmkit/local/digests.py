@@ -16,15 +16,23 @@ def weights_digest(directory: Path) -> str:
     """Return SHA-256, hexadecimal, over name, size, header and last MiB of every weight file.
 
     Not over all bytes: an 8-billion-parameter checkpoint would take a minute.
+
+    Raises:
+        ModelError: A weight file cannot be read, as where it is a link to what has gone from a cache.
     """
     sha = hashlib.sha256()
-    for path in sorted(directory.glob("*.safetensors")):
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header = file.read(8)
-            header += file.read(min(size, int.from_bytes(header, "little")))
-            file.seek(max(0, size - 2**20))
-            sha.update(json.dumps([path.name, size]).encode() + header + file.read())
+    try:
+        for path in sorted(directory.glob("*.safetensors")):
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                header = file.read(8)
+                header += file.read(min(size, int.from_bytes(header, "little")))
+                file.seek(max(0, size - 2**20))
+                sha.update(json.dumps([path.name, size]).encode() + header + file.read())
+    except OSError as error:
+        raise ModelError(
+            f"the weights of model {directory} cannot be read: {error}", hint="download it again"
+        ) from error
     return sha.hexdigest()
 
 
