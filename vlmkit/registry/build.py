@@ -64,7 +64,12 @@ class Builder:
         return strategy
 
     def aggregator(self, spec: str) -> Aggregator:
-        """Build an aggregator."""
+        """Build an aggregator.
+
+        Raises:
+            SpecError: The spec breaks the grammar, or an option or value does not fit.
+            UnknownNameError: No such aggregator is registered.
+        """
         aggregator: Aggregator = self._create("aggregator", Spec.parse(spec))
         return aggregator
 
@@ -105,7 +110,12 @@ class Builder:
         return taxonomy
 
     def readout(self, spec: str) -> Readout:
-        """Build a readout from ``likelihood``, ``letter`` or ``text`` with options."""
+        """Build a readout from ``likelihood``, ``letter`` or ``text`` with options.
+
+        Raises:
+            SpecError: The spec breaks the grammar, or an option or value does not fit.
+            UnknownNameError: There is no such readout.
+        """
         parsed = Spec.parse(spec)
         if parsed.name not in READOUTS:
             raise UnknownNameError("readout", parsed.name, READOUTS)

@@ -24,7 +24,11 @@ _CURES = {
 
 @contextmanager
 def disk_errors(path: Path, what: Literal["written", "read"] = "written") -> Iterator[None]:
-    """Turn the system's errors about ``path``, which shall be written or read, into ``RunDirectoryError``."""
+    """Turn the system's errors about ``path``, which shall be written or read, into one of the run directory.
+
+    Raises:
+        RunDirectoryError: The system refuses it.
+    """
     try:
         yield
     except OSError as error:
