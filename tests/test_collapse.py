@@ -301,6 +301,7 @@ def test_a_killed_one_goes_on_and_a_changed_setting_is_refused(vlmkit_here, trut
         (["--images", "13"], "the data has 12 images, not 13"),
         (["--strategies", "flat,flatt"], "unknown strategy 'flatt'; did you mean flat"),
         (["--strategies", "dci:group_size=4,size=3"], "dci"),
+        (["--strategies", "flat,masked"], "strategy Masked needs mask, which scripted cannot do"),
         (["--strategies", "flat,"], "expected a name at character 6"),
         (["--plot", "curve.txt"], "no plot can be written as curve.txt"),
     ],

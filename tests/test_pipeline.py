@@ -154,7 +154,7 @@ def test_an_unusable_directory_is_refused_with_the_reason(toy_host, tmp_path, co
         ("./nowhere", "no model directory ./nowhere"),
         ("/no/such/place", "no model directory"),
         (__file__, "is a file"),
-        ("long" * 100, "no adapter and no directory"),
+        ("long" * 100, r"no adapter and no directory; known: .*\w\. A hub id has the form OWNER/NAME"),
         ("~nobody-at-all/model", "no model directory ~nobody-at-all/model"),
     ],
 )

@@ -95,8 +95,9 @@ def _check_hub_id(model: str, registry: Registry) -> None:
     if "/" in model or model.startswith("."):
         raise ModelError(f"there is no model directory {model}", hint="check the path")
     unknown = UnknownNameError("adapter", model.partition(":")[0], (e.name for e in registry.entries("adapter")))
+    end = "" if unknown.hint.endswith("?") else "."
     raise ModelError(
-        f"model {model!r} is no adapter and no directory", hint=f"{unknown.hint} A hub id has the form OWNER/NAME"
+        f"model {model!r} is no adapter and no directory", hint=f"{unknown.hint}{end} A hub id has the form OWNER/NAME"
     )
 
 

@@ -12,6 +12,7 @@ from attrs import frozen
 from vlmkit.bench.collapse.images import Sample
 from vlmkit.bench.collapse.subsets import Kind, Narrowed, Subsets
 from vlmkit.contracts import Backend, Remembers, Strategy
+from vlmkit.engine import check_capabilities
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.prompts import Prompt
 from vlmkit.registry import PluginHost
@@ -105,6 +106,8 @@ class Cells:
             CapabilityError: The model lacks what a strategy needs; so is this.
             UserError: A run cannot go on; what is done stays on disk.
         """
+        for strategy in self.strategies.values():  # by its own name, which its subsets would hide
+            check_capabilities(strategy, self.backend)
         waiting = [cell for cell in self.cells if not self._is_finished(cell)]
         if not waiting:
             return
@@ -137,7 +140,6 @@ class Cells:
 
         Raises:
             RunDirectoryError: The directory holds another run.
-            CapabilityError: The model lacks what the strategy needs.
         """
         path, experiment = self.output / cell.path, self._experiment(cell)
         if read_manifest(path) is None:
