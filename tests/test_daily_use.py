@@ -129,6 +129,7 @@ def test_a_short_name_means_one_run(tmp_path: Path):
         ("vlmkit run --model scr", {"scripted"}),
         ("vlmkit run gly", {"glyphs"}),
         ("vlmkit report runs/o", {"runs/one"}),
+        ("vlmkit score runs/o", {"runs/one"}),
         ("vlmkit runs delete o", {"one"}),
     ],
 )
