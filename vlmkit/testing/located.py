@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -90,7 +91,8 @@ def resolved(
     name = model.partition(":")[0]
     entry = next((entry for entry in builder.registry.entries("adapter") if entry.name == name), None)
     if entry is None:
-        return Located(model, str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model)
+        directory = os.path.expanduser(model)
+        return Located(model, directory if os.path.isdir(directory) else model)
     given = dict(Spec.parse(model).options).get("model")
     # An adapter with a model of its own says where it lies.
     own = getattr(import_module(entry.target.partition(":")[0]), "CHECKPOINT", None)
