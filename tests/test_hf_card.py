@@ -99,11 +99,10 @@ def test_merging_keeps_the_card_and_replaces_what_is_measured_again(run, vlmkit_
     card.write_text("# No metadata\n")
     vlmkit_here("hf", "card", "run", "--output", "README.md", "--merge", "--model", "me/colours")
     assert hub.ModelCard.load(card).data.model_name == "me/colours"
-    card.write_text("---\nmodel-index:\n- name: broken\n---\n")
-    assert (
-        "the metadata of the card is broken"
-        in vlmkit_here("hf", "card", "run", "--output", "README.md", "--merge").stderr
-    )
+    for broken in ("model-index:\n- name: broken", "tags: [one"):
+        card.write_text(f"---\n{broken}\n---\n")
+        refused = vlmkit_here("hf", "card", "run", "--output", "README.md", "--merge")
+        assert refused.returncode == 2 and "the metadata of the card is broken" in refused.stderr
 
 
 def test_eval_results_survive_the_parser_of_the_hub(run, vlmkit_here):

@@ -4,6 +4,7 @@ import sys
 import tarfile
 import zipfile
 from itertools import islice
+from os.path import commonpath
 
 import PIL.Image
 import pytest
@@ -156,6 +157,14 @@ def test_ids_say_where_a_row_stands(build, forms):
     for form, expected in first_and_last.items():
         ids = [example.id for example in build(forms[form])]
         assert (ids[0], ids[-1]) == expected
+
+
+def test_the_folder_of_all_files_is_found_once_and_not_for_each_row(build, forms, monkeypatch):
+    found = []
+    monkeypatch.setattr("vlmkit_hf.shards.commonpath", lambda paths: found.append(paths) or commonpath(paths))
+    for form in ("several Parquet files", "WebDataset"):
+        assert len(list(build(forms[form]))) == SIZE
+    assert len(found) == 2
 
 
 def test_classes_keep_their_order_and_text_is_sorted(build, forms):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
 
 import PIL.Image
@@ -88,6 +91,27 @@ def test_free_question_gets_the_reply():
         (text,) = backend.answer([Generate((Image(picture(1)), Image(picture(2))), "How many?", max_tokens=7)])
         backend.close()
     assert text.text == "2 and 7"
+
+
+def test_a_connection_that_comes_while_all_are_closed_is_closed_too(connect, monkeypatch):
+    made, connecting, closed = [], threading.Event(), threading.Event()
+    create = socket.create_connection
+
+    def create_late(*arguments, **options):
+        connecting.set()
+        assert closed.wait(60)
+        made.append(create(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(socket, "create_connection", create_late)
+    with serving() as server, ThreadPoolExecutor() as pool:
+        backend = connect(server)
+        answers = pool.submit(backend.answer, [choose()])
+        assert connecting.wait(60)
+        backend.close()
+        closed.set()
+        assert len(answers.result()) == 1
+    assert [one.fileno() for one in made] == [-1]
 
 
 @pytest.mark.parametrize(

@@ -44,33 +44,37 @@ class Parquet(Table):
     def columns(self) -> Sequence[Column]:
         """Return the columns of the first file."""
         datasets = needed("datasets")
-        return columns_of(datasets.Features.from_arrow_schema(self._open(self._shards.files[0]).schema_arrow))
+        with _opened(self._shards.files[0]) as file:
+            return columns_of(datasets.Features.from_arrow_schema(file.schema_arrow))
 
     def rows(self, columns: Sequence[Column]) -> Iterator[Row]:
         """Iterate over the rows of all files in order."""
         names = list(dict.fromkeys(column.path[0] for column in columns))
         for path in self._shards.files:
-            file, number = self._open(path), 0
-            absent = [name for name in names if name not in file.schema_arrow.names]
-            if absent:
-                raise DataError(f"Parquet file {path} has no column {absent[0]!r}", hint="take it out of the pattern")
-            batches = file.iter_batches(BATCH, columns=names)
-            while (batch := _next(batches, path, number)) is not None:
-                for row in batch.to_pylist() if names else [{}] * batch.num_rows:
-                    yield f"{self._shards.name(path)}/{number}", row
-                    number += 1
-            file.close()
+            name, number = self._shards.name(path), 0
+            with _opened(path) as file:
+                absent = [column for column in names if column not in file.schema_arrow.names]
+                if absent:
+                    raise DataError(
+                        f"Parquet file {path} has no column {absent[0]!r}", hint="take it out of the pattern"
+                    )
+                batches = file.iter_batches(BATCH, columns=names)
+                while (batch := _next(batches, path, number)) is not None:
+                    for row in batch.to_pylist() if names else [{}] * batch.num_rows:
+                        yield f"{name}/{number}", row
+                        number += 1
 
     @cached_property
     def _shards(self) -> Shards:
         return Shards(self.path)
 
-    def _open(self, path: Path) -> Any:
-        parquet = needed("pyarrow.parquet")
-        try:
-            return parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
-        except (ValueError, OSError) as error:  # pyarrow's own errors are these
-            raise _broken(path, error) from error
+
+def _opened(path: Path) -> Any:
+    parquet = needed("pyarrow.parquet")
+    try:
+        return parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
+    except (ValueError, OSError) as error:  # pyarrow's own errors are these
+        raise _broken(path, error) from error
 
 
 def _next(batches: Iterator[Any], path: Path, number: int) -> Any:

@@ -68,9 +68,10 @@ class WebDataset(Table):
 
     def _samples(self, wanted: Wanted) -> Iterator[Row]:
         for path in self._shards.files:
+            name = self._shards.name(path)
             try:
                 for key, fields in _samples(path, wanted):
-                    yield f"{self._shards.name(path)}/{key}", fields
+                    yield f"{name}/{key}", fields
             except (tarfile.TarError, EOFError, OSError, zlib.error, LZMAError) as error:
                 reason = str(error) or "it is cut off"
                 raise DataError(
