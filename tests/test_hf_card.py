@@ -146,3 +146,7 @@ def test_a_run_without_targets_has_nothing_to_report(vlmkit_here, tmp_path):
     vlmkit_here("run", "a.png", "--labels", "labels.txt", *MODEL, "--output", "run")
     done = vlmkit_here("hf", "card", "run")
     assert done.returncode == 2 and "holds no accuracy: no target was known" in done.stderr
+    vlmkit_here("hierarchy", "questions", "glyphs:labels=6,images=2", "--output", "questions.jsonl")
+    vlmkit_here("hierarchy", "eval", "questions.jsonl", "--model", "scripted", "--output", "paths")
+    done = vlmkit_here("hf", "card", "paths")
+    assert done.returncode == 2 and "run paths holds no accuracy" in done.stderr

@@ -129,10 +129,11 @@ def _finished(run: StoredRun, *, partial: bool) -> Mapping[str, Any]:
 
 
 def _measured(run: StoredRun, results: Mapping[str, Any]) -> Iterator[Measured]:
-    strategy, labels, limit = results["config"]["strategy"], run.manifest["labels"]["number"], results["limit"]
+    labels, limit = run.manifest["labels"]["number"], results["limit"]
     for key, (kind, name) in METRICS.items():
         found = results["metrics"].get(key)
         if found is not None and (key != "top5_accuracy" or labels > _TOP):
+            strategy = results["config"]["strategy"]
             settings = {
                 "strategy": strategy,
                 "labels": labels,
