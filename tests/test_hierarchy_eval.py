@@ -182,8 +182,7 @@ SERVER = "openai:model=fake,logprobs=yes,token_ids=no,choices=none,length=max_to
 
 
 @pytest.mark.parametrize("readout", ["letter", "generate"])
-def test_a_server_is_asked_without_an_image_too(vlmkit_here, monkeypatch, bank, readout):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+def test_a_server_is_asked_without_an_image_too(vlmkit_here, bank, readout):
     seen = []
 
     def always_b(asked):
