@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmkit import Choose, Label, Letter, Likelihood, Taxonomy
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder, PluginHost
+from vlmkit.runs import skimmed
 from vlmkit.taxonomy import write_taxonomy
 from vlmkit.testing.models import shared_checkpoint
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.server import FakeServer, Said
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_glyphs.names import path
+from vlmkit_hierarchy.asked import AskedImages
+from vlmkit_hierarchy.bank import Bank
 from vlmkit_hierarchy.letters import first_letter_anywhere_v1, letter_anchored_v1
 
 REPLIES = {
@@ -72,6 +76,21 @@ def values(metrics):
 
 def lines_of(file):
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+class Skimmed(Glyphs):
+    """Glyphs that need not be drawn to be told."""
+
+    def __iter__(self):
+        raise AssertionError("nobody wants the pictures yet")
+
+    def skim(self):
+        return (evolve(example, images=()) for example in super().__iter__())
+
+
+def test_looking_over_the_images_of_a_bank_fetches_no_picture(bank, tmp_path):
+    asked = AskedImages(Bank.open(tmp_path / "bank.jsonl"), Skimmed(labels=40, images=9))
+    assert [(one.id, one.target) for one in skimmed(asked, 4)] == [(one["image"], one["path"][-1]) for one in bank[:4]]
 
 
 def test_the_embedded_model_answers_a_bank(vlmkit_here, bank, tmp_path):
