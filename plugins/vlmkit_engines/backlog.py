@@ -16,8 +16,6 @@ from vlmkit import Example
 class Backlog:
     """Hands out examples in batches that shrink towards the end, so that nobody waits long for the last one.
 
-    What reading raises is kept: what was read before is handed out, and ``check`` raises it in the end.
-
     Source: guided self-scheduling (Polychronopoulos and Kuck, 1987), as far as the examples that come are known.
 
     Args:
@@ -31,7 +29,6 @@ class Backlog:
     most: int
     _ahead: deque[Example] = field(factory=deque, init=False)
     _again: deque[Example] = field(factory=deque, init=False)
-    _broken: Exception | None = field(default=None, init=False)
 
     @property
     def waiting(self) -> bool:
@@ -50,18 +47,9 @@ class Backlog:
         """Take examples that are to be asked again, before any other."""
         self._again.extend(examples)
 
-    def check(self) -> None:
-        """Raise what reading the examples raised, if anything."""
-        if self._broken is not None:
-            raise self._broken
-
     @property
     def _batches(self) -> int:
         return 2 * self.takers
 
     def _read(self) -> None:
-        try:
-            self._ahead.extend(islice(self.source, self._batches * self.most - len(self._ahead)))
-        except Exception as error:  # it may be anybody's; those before it come first
-            self._broken = error
-            self.source = iter(())
+        self._ahead.extend(islice(self.source, self._batches * self.most - len(self._ahead)))

@@ -106,7 +106,6 @@ class Crew:
 
         Raises:
             UserError: A worker found the request as a whole wrong, or none is left.
-            Exception: What reading the examples raises, behind those that were read before.
         """
         self._workers.extend(Worker.start(place, job) for place, job in enumerate(self.jobs))
         done: deque[Solved] = deque()
@@ -123,8 +122,6 @@ class Crew:
             if done:
                 yield done.popleft()
         yield from done
-        if not self.stop():
-            self.backlog.check()
 
     def close(self) -> None:
         """End all workers."""
