@@ -209,12 +209,18 @@ def test_several_pictures_questions_and_ids(build, tmp_path):
             open_image(empty.images[0])
 
 
-def test_json_and_csv_name_pictures_by_path(build, tmp_path):
+def test_json_and_csv_name_pictures_by_path(build, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     PIL.Image.new("RGB", (2, 2), "red").save(tmp_path / "a.png")
     (tmp_path / "rows.jsonl").write_text(json.dumps({"file": "a.png", "label": "red"}) + "\n")
     (tmp_path / "rows.csv").write_text("file,label\na.png,red\n")
-    for name, more in (("rows.jsonl", ""), ("rows.csv", ""), ("rows.csv", ",streaming=true")):
-        (example,) = build(f"hf:{tmp_path}/{name},image=file,target=label{more}")
+    for folder, name, more in (
+        (f"{tmp_path}/", "rows.jsonl", ""),
+        (f"{tmp_path}/", "rows.csv", ""),
+        (f"{tmp_path}/", "rows.csv", ",streaming=true"),
+        ("", "rows.csv", ""),
+    ):
+        (example,) = build(f"hf:{folder}{name},image=file,target=label{more}")
         assert example.target == "red" and open_image(example.images[0]).pixels.size == (2, 2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -127,10 +128,12 @@ class HubDataset(Table):
 
     @property
     def _source(self) -> dict[str, Any]:
-        """Where ``datasets`` finds it."""
+        """Where ``datasets`` finds it; it calls a local one by its folder, which for ``.`` has no name."""
+        # Links stay: those of the Hub's cache lead to files without a suffix.
+        place = Path(os.path.abspath(self._local))
         if self._local.is_file():
-            return {"path": str(self._local.parent), "data_files": self._local.name}
-        return {"path": str(self._local) if self._local.is_dir() else self.name, "revision": self.revision}
+            return {"path": str(place.parent), "data_files": place.name}
+        return {"path": str(place) if self._local.is_dir() else self.name, "revision": self.revision}
 
 
 @contextmanager

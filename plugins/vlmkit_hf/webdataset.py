@@ -135,7 +135,7 @@ def _decoded(suffix: str, content: bytes, where: str) -> Any:
             return json.loads(content)
         if kind in _TEXTS:
             return content.decode()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"file {where} is no {kind} ({reason})", hint="mend it, or fetch the archive again") from None
     return content if _is_picture(suffix) else None
