@@ -256,6 +256,18 @@ def test_broken_parquet_is_named_with_the_row(build, tmp_path):
         len(build(f"parquet:{tmp_path}/b*.parquet"))
 
 
+def test_columns_that_datasets_has_no_type_for_are_left_aside(build, tmp_path):
+    table = pa.table(
+        {"image": [b"x"], "label": ["a"], "tags": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int32()))}
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert [example.target for example in build(tmp_path / "a.parquet")] == ["a"]
+    for said in (b"{", b'{"info": {"features": {"image": {"_type": "OfTomorrow"}}}}', b'{"info": {"features": 3}}'):
+        pq.write_table(table.replace_schema_metadata({b"huggingface": said}), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match=r"a\.parquet: what it says of its columns makes no sense .*; pip install"):
+            list(build(tmp_path / "a.parquet"))
+
+
 def test_a_broken_picture_fails_alone(build, tmp_path):
     good = encoded(PIL.Image.new("RGB", (2, 2)))
     pq.write_table(pa.table({"image": [good[:40], good]}), tmp_path / "a.parquet")

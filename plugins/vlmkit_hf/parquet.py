@@ -42,10 +42,19 @@ class Parquet(Table):
         return f"Parquet file {self.path}"
 
     def columns(self) -> Sequence[Column]:
-        """Return the columns of the first file."""
-        datasets = needed("datasets")
-        with _opened(self._shards.files[0]) as file:
-            return columns_of(datasets.Features.from_arrow_schema(file.schema_arrow))
+        """Return the columns of the first file, without those of types that ``datasets`` has none for, as maps."""
+        features, path = needed("datasets").Features, self._shards.files[0]
+        with _opened(path) as file:
+            written = file.schema_arrow
+        known = [column for column in written if _is_known(column, features)]
+        try:
+            return columns_of(features.from_arrow_schema(needed("pyarrow").schema(known, written.metadata)))
+        except (ValueError, TypeError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise DataError(
+                f"Parquet file {path}: what it says of its columns makes no sense ({reason})",
+                hint="pip install -U datasets, or write it anew",
+            ) from error
 
     def rows(self, columns: Sequence[Column]) -> Iterator[Row]:
         """Iterate over the rows of all files in order."""
@@ -75,6 +84,14 @@ def _opened(path: Path) -> Any:
         return parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
     except (ValueError, OSError) as error:  # pyarrow's own errors are these
         raise _broken(path, error) from error
+
+
+def _is_known(column: Any, features: Any) -> bool:
+    try:
+        features.from_arrow_schema(needed("pyarrow").schema([column]))
+    except ValueError:
+        return False
+    return True
 
 
 def _next(batches: Iterator[Any], path: Path, number: int) -> Any:
