@@ -315,6 +315,16 @@ def test_a_run_of_any_strategy_is_judged_by_its_own_taxonomy(vlmkit_here, tmp_pa
     assert "HCA" in vlmkit_here("hierarchy", "eval", "--run", "run").stdout
 
 
+def test_a_bank_judges_an_earlier_evaluation_and_no_other_run(vlmkit_here, bank):
+    asked = ("hierarchy", "eval", "bank.jsonl", "--model", "scripted", "--output", "asked", "--json")
+    again = ("hierarchy", "eval", "bank.jsonl", "--json", "--run")
+    first = results_of(vlmkit_here(*asked))
+    assert results_of(vlmkit_here(*again, "asked"))["metrics"] == first["metrics"]
+    vlmkit_here("run", "glyphs:labels=40,images=6", "--model", "scripted", "--strategy", "flat", "--output", "run")
+    other = vlmkit_here(*again, "run")
+    assert other.returncode == 2 and "run run answered no questions of a file; leave QUESTIONS out" in other.stderr
+
+
 MALFORMED = {
     "broken": ('{"id": ', "answers.jsonl, line 2: broken JSON at column 7"),
     "no id": ({"path": []}, "line 2: id is missing"),

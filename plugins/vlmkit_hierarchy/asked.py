@@ -11,6 +11,9 @@ from vlmkit.errors import DataError
 from vlmkit.runs import skimmed
 from vlmkit_hierarchy.bank import Bank
 
+ASKED = "questions:"
+"""What the data of a run begins with that answers a bank; the digest of the bank follows."""
+
 NO_LABELS = LabelSpace(())
 """The options stand in the questions, not in a label space."""
 
