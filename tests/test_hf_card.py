@@ -133,6 +133,10 @@ def test_what_is_not_for_reporting_is_refused(run, vlmkit_here, tmp_path):
     assert "holds no run" in vlmkit_here("hf", "card", ".").stderr
     assert "--merge adds to a card" in vlmkit_here("hf", "card", "limited", "--merge").stderr
 
+    few = ("--data", "glyphs:labels=6,images=6", "--labels", "3", "--images", "2", "--seeds", "1", "--output", "few")
+    vlmkit_here("bench", "collapse", "scripted", "--strategies", "flat", *few)
+    assert "asked over a few labels" in vlmkit_here("hf", "card", "few/flat/3-labels/seed-0").stderr
+
 
 def test_top5_is_left_out_where_it_says_nothing(run, vlmkit_here):
     run(colours=COLOURS)

@@ -87,10 +87,14 @@ class Evaluation:
             partial: Whether a run may be unfinished, have failed or have been limited.
 
         Raises:
-            RunDirectoryError: It is unfinished, failed or limited, and may not be.
+            RunDirectoryError: It is unfinished, failed or limited, and may not be; or it is a point of bench collapse.
             UserError: It holds no accuracy.
         """
         results = _finished(run, partial=partial)
+        if "subsets" in run.fingerprint["strategy"]:
+            raise RunDirectoryError(
+                f"run {run.path} asked over a few labels, the right one always among them", hint="export a run over all"
+            )
         metrics = tuple(_measured(run, results))
         if not metrics:
             raise UserError(
