@@ -54,6 +54,8 @@ class Timed:
 @click.option("--overhead-images", default=2000, show_default=True, help="Images of the overhead, without any wait.")
 def main(model: str, strategy: str, images: int, block: int, overhead_images: int) -> None:
     """Print both as a Markdown table."""
+    if min(images, overhead_images) <= block:
+        raise click.UsageError("rates count behind the first block: give more images than --block")
 
     def timed(engine: RunEngine, model: str, images: int) -> Timed:
         data = Glyphs(labels=100, images=images)

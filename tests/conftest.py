@@ -19,6 +19,9 @@ from vlmkit.registry import PluginHost
 # Two workers with two OpenMP threads each would fight over two cores; torch reads this when it loads, in children too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# No test knows a key of the developer.
+os.environ.pop("OPENAI_API_KEY", None)
+
 # Machines are noisy: no example has a deadline.
 settings.register_profile("vlmkit", deadline=None)
 settings.load_profile("vlmkit")

@@ -141,6 +141,13 @@ def test_a_lora_on_several_images_is_measured_with_and_without_the_mask(run):
     assert min(means[1:]) > means[0]  # 25 steps teach the words, if not the tasks
 
 
+def test_ray_scaling_needs_more_images_than_a_block(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ray_scaling.py", "--images", "16"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(BENCHMARKS / "ray_scaling.py"), run_name="__main__")
+    assert end.value.code == 2 and "give more images than --block" in capsys.readouterr().err
+
+
 def test_question_bank(run):
     figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
     assert figures["questions"] == 600

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmkit import Example, LabelSpace, Pipeline
-from vlmkit.errors import BackendError, SpecError, UserError
+from vlmkit.errors import BackendError, DataError, SpecError, UserError
 from vlmkit.registry import Builder, PluginHost, Spec
 from vlmkit_engines.backlog import Backlog
 from vlmkit_engines.crew import LIVES
@@ -155,6 +156,22 @@ def test_processes_that_die_too_often_end_the_run(mortal):
     engine = DevicesEngine("cpu", batch=1, threads=1, replacements=1)
     with pytest.raises(UserError, match="all processes died too often; is memory short"):
         solved(mortal, "dies_of=0000", engine=engine, number=3)
+
+
+def test_data_that_breaks_costs_no_example_before_it(mortal):
+    dataset = Builder(mortal.registry).dataset(Spec("glyphs", {"labels": "12", "images": "12"}))
+
+    def cut():
+        yield from islice(dataset, 10)
+        raise DataError("row 10 cannot be read")
+
+    found = []
+    with Pipeline("mortal", "dci:group_size=5", plugins=mortal) as pipeline:
+        solving = DevicesEngine("cpu,cpu", threads=1).solve(pipeline, cut(), dataset.labels)
+        with pytest.raises(DataError, match="row 10"):
+            found.extend(one.example.id for one in solving)
+    assert sorted(found) == [one.id for one in islice(dataset, 10)]
+    assert active_children() == []
 
 
 def test_options_that_contradict_are_refused(vlmkit_here):

@@ -90,8 +90,7 @@ def test_adapter_for_servers_needs_its_extra():
 
 
 @pytest.fixture
-def address(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+def address():
     return lambda server, **more: ",".join(
         [f"openai:model=fake,base_url={server.base_url}", *(f"{key}={value}" for key, value in more.items())]
     )

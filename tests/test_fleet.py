@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from served import FORCED, SCRIPTED, connecting, serving
 from vlmkit import Choose, Engine, Example, Failed, Image, LabelSpace, Letter
 from vlmkit.data.images import open_image
 from vlmkit.engine.models import build_backend
@@ -27,11 +28,8 @@ from vlmkit_adapters.openai import ServerBackend, patience
 from vlmkit_adapters.openai.addresses import Address, addresses, ranked
 from vlmkit_adapters.openai.gate import START
 from vlmkit_adapters.openai.server import STRIKES
-from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
 
-SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
-FORCED = {"logprobs": "yes", "token_ids": "no", "choices": "none", "length": "max_tokens", "greedy": "yes"}
 LABELS = LabelSpace(f"label {index}" for index in range(24))
 PROCESS = """
 import sys
@@ -113,9 +111,8 @@ def test_wrong_addresses_are_refused(base_url, said):
 
 
 @pytest.fixture(autouse=True)
-def quick_and_without_key(monkeypatch):
+def short_waits(monkeypatch):
     monkeypatch.setattr(patience, "FIRST_WAIT", 0.05)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
 @pytest.fixture
@@ -123,22 +120,15 @@ def serve() -> Iterator:
     with ExitStack() as stack:
 
         def start(**settings) -> FakeServer:
-            return stack.enter_context(FakeServer(**{"answer": answered_by(SCRIPTED), **settings}))
+            return stack.enter_context(serving(**settings))
 
         yield start
 
 
 @pytest.fixture
 def connect():
-    opened = []
-
-    def open_backend(*servers: FakeServer, **options) -> ServerBackend:
-        opened.append(ServerBackend("fake", [server.base_url for server in servers], **{**FORCED, **options}))
-        return opened[-1]
-
-    yield open_backend
-    for backend in opened:
-        backend.close()
+    with connecting(**FORCED) as connect:
+        yield connect
 
 
 def examples(number: int) -> list[Example]:

@@ -99,11 +99,10 @@ def test_merging_keeps_the_card_and_replaces_what_is_measured_again(run, vlmkit_
     card.write_text("# No metadata\n")
     vlmkit_here("hf", "card", "run", "--output", "README.md", "--merge", "--model", "me/colours")
     assert hub.ModelCard.load(card).data.model_name == "me/colours"
-    card.write_text("---\nmodel-index:\n- name: broken\n---\n")
-    assert (
-        "the metadata of the card is broken"
-        in vlmkit_here("hf", "card", "run", "--output", "README.md", "--merge").stderr
-    )
+    for broken in ("model-index:\n- name: broken", "tags: [one"):
+        card.write_text(f"---\n{broken}\n---\n")
+        refused = vlmkit_here("hf", "card", "run", "--output", "README.md", "--merge")
+        assert refused.returncode == 2 and "the metadata of the card is broken" in refused.stderr
 
 
 def test_eval_results_survive_the_parser_of_the_hub(run, vlmkit_here):
@@ -134,6 +133,10 @@ def test_what_is_not_for_reporting_is_refused(run, vlmkit_here, tmp_path):
     assert "holds no run" in vlmkit_here("hf", "card", ".").stderr
     assert "--merge adds to a card" in vlmkit_here("hf", "card", "limited", "--merge").stderr
 
+    few = ("--data", "glyphs:labels=6,images=6", "--labels", "3", "--images", "2", "--seeds", "1", "--output", "few")
+    vlmkit_here("bench", "collapse", "scripted", "--strategies", "flat", *few)
+    assert "asked over a few labels" in vlmkit_here("hf", "card", "few/flat/3-labels/seed-0").stderr
+
 
 def test_top5_is_left_out_where_it_says_nothing(run, vlmkit_here):
     run(colours=COLOURS)
@@ -147,3 +150,7 @@ def test_a_run_without_targets_has_nothing_to_report(vlmkit_here, tmp_path):
     vlmkit_here("run", "a.png", "--labels", "labels.txt", *MODEL, "--output", "run")
     done = vlmkit_here("hf", "card", "run")
     assert done.returncode == 2 and "holds no accuracy: no target was known" in done.stderr
+    vlmkit_here("hierarchy", "questions", "glyphs:labels=6,images=2", "--output", "questions.jsonl")
+    vlmkit_here("hierarchy", "eval", "questions.jsonl", "--model", "scripted", "--output", "paths")
+    done = vlmkit_here("hf", "card", "paths")
+    assert done.returncode == 2 and "run paths holds no accuracy" in done.stderr

@@ -4,6 +4,7 @@ import sys
 import tarfile
 import zipfile
 from itertools import islice
+from os.path import commonpath
 
 import PIL.Image
 import pytest
@@ -158,6 +159,14 @@ def test_ids_say_where_a_row_stands(build, forms):
         assert (ids[0], ids[-1]) == expected
 
 
+def test_the_folder_of_all_files_is_found_once_and_not_for_each_row(build, forms, monkeypatch):
+    found = []
+    monkeypatch.setattr("vlmkit_hf.shards.commonpath", lambda paths: found.append(paths) or commonpath(paths))
+    for form in ("several Parquet files", "WebDataset"):
+        assert len(list(build(forms[form]))) == SIZE
+    assert len(found) == 2
+
+
 def test_classes_keep_their_order_and_text_is_sorted(build, forms):
     names = build(forms["saved"]).labels.names
     assert names == build(forms["Parquet with types"]).labels.names == tuple(sorted(names))
@@ -200,12 +209,18 @@ def test_several_pictures_questions_and_ids(build, tmp_path):
             open_image(empty.images[0])
 
 
-def test_json_and_csv_name_pictures_by_path(build, tmp_path):
+def test_json_and_csv_name_pictures_by_path(build, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     PIL.Image.new("RGB", (2, 2), "red").save(tmp_path / "a.png")
     (tmp_path / "rows.jsonl").write_text(json.dumps({"file": "a.png", "label": "red"}) + "\n")
     (tmp_path / "rows.csv").write_text("file,label\na.png,red\n")
-    for name, more in (("rows.jsonl", ""), ("rows.csv", ""), ("rows.csv", ",streaming=true")):
-        (example,) = build(f"hf:{tmp_path}/{name},image=file,target=label{more}")
+    for folder, name, more in (
+        (f"{tmp_path}/", "rows.jsonl", ""),
+        (f"{tmp_path}/", "rows.csv", ""),
+        (f"{tmp_path}/", "rows.csv", ",streaming=true"),
+        ("", "rows.csv", ""),
+    ):
+        (example,) = build(f"hf:{folder}{name},image=file,target=label{more}")
         assert example.target == "red" and open_image(example.images[0]).pixels.size == (2, 2)
 
 
@@ -239,6 +254,18 @@ def test_broken_parquet_is_named_with_the_row(build, tmp_path):
     pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "b2.parquet")
     with pytest.raises(DataError, match=r"b2\.parquet has no column 'label'"):
         len(build(f"parquet:{tmp_path}/b*.parquet"))
+
+
+def test_columns_that_datasets_has_no_type_for_are_left_aside(build, tmp_path):
+    table = pa.table(
+        {"image": [b"x"], "label": ["a"], "tags": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int32()))}
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert [example.target for example in build(tmp_path / "a.parquet")] == ["a"]
+    for said in (b"{", b'{"info": {"features": {"image": {"_type": "OfTomorrow"}}}}', b'{"info": {"features": 3}}'):
+        pq.write_table(table.replace_schema_metadata({b"huggingface": said}), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match=r"a\.parquet: what it says of its columns makes no sense .*; pip install"):
+            list(build(tmp_path / "a.parquet"))
 
 
 def test_a_broken_picture_fails_alone(build, tmp_path):

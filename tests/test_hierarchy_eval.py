@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmkit import Choose, Label, Letter, Likelihood, Taxonomy
 from vlmkit.engine.models import build_backend
 from vlmkit.registry import Builder, PluginHost
+from vlmkit.runs import skimmed
 from vlmkit.taxonomy import write_taxonomy
 from vlmkit.testing.models import shared_checkpoint
 from vlmkit.testing.plain import Plain
 from vlmkit.testing.server import FakeServer, Said
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_glyphs.names import path
+from vlmkit_hierarchy.asked import AskedImages
+from vlmkit_hierarchy.bank import Bank
 from vlmkit_hierarchy.letters import first_letter_anywhere_v1, letter_anchored_v1
 
 REPLIES = {
@@ -72,6 +76,21 @@ def values(metrics):
 
 def lines_of(file):
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+class Skimmed(Glyphs):
+    """Glyphs that need not be drawn to be told."""
+
+    def __iter__(self):
+        raise AssertionError("nobody wants the pictures yet")
+
+    def skim(self):
+        return (evolve(example, images=()) for example in super().__iter__())
+
+
+def test_looking_over_the_images_of_a_bank_fetches_no_picture(bank, tmp_path):
+    asked = AskedImages(Bank.open(tmp_path / "bank.jsonl"), Skimmed(labels=40, images=9))
+    assert [(one.id, one.target) for one in skimmed(asked, 4)] == [(one["image"], one["path"][-1]) for one in bank[:4]]
 
 
 def test_the_embedded_model_answers_a_bank(vlmkit_here, bank, tmp_path):
@@ -189,8 +208,7 @@ SERVER = "openai:model=fake,logprobs=yes,token_ids=no,choices=none,length=max_to
 
 
 @pytest.mark.parametrize("readout", ["letter", "generate"])
-def test_a_server_is_asked_without_an_image_too(vlmkit_here, monkeypatch, bank, readout):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+def test_a_server_is_asked_without_an_image_too(vlmkit_here, bank, readout):
     seen = []
 
     def always_b(asked):
@@ -302,6 +320,16 @@ def test_a_run_of_any_strategy_is_judged_by_its_own_taxonomy(vlmkit_here, tmp_pa
     assert (metrics["hca"] == metrics["leaf_accuracy"]) == consistent
     assert (metrics["path_validity"]["value"] == 1) == consistent
     assert "HCA" in vlmkit_here("hierarchy", "eval", "--run", "run").stdout
+
+
+def test_a_bank_judges_an_earlier_evaluation_and_no_other_run(vlmkit_here, bank):
+    asked = ("hierarchy", "eval", "bank.jsonl", "--model", "scripted", "--output", "asked", "--json")
+    again = ("hierarchy", "eval", "bank.jsonl", "--json", "--run")
+    first = results_of(vlmkit_here(*asked))
+    assert results_of(vlmkit_here(*again, "asked"))["metrics"] == first["metrics"]
+    vlmkit_here("run", "glyphs:labels=40,images=6", "--model", "scripted", "--strategy", "flat", "--output", "run")
+    other = vlmkit_here(*again, "run")
+    assert other.returncode == 2 and "run run answered no questions of a file; leave QUESTIONS out" in other.stderr
 
 
 MALFORMED = {

@@ -247,6 +247,7 @@ def test_the_command_builds_and_names_what_it_cannot_make(vlmkit_here, tmp_path)
         (["glyphs", "--total", "any,0"], "0 is below 1"),
         (["glyphs", "--min-area", "x"], "'x' is no share such as 5%"),
         (["glyphs", "--min-area", "90%"], "the source has no usable picture"),
+        (["glyphs", "--pool", "0"], "a pool of 0 from 10 classes; give another --pool"),
         (
             ["glyphs", "--task", "odd-one", "--images", "2"],
             "none of 1 cells can be made; the first: odd-one",

@@ -171,8 +171,11 @@ def test_failed_items_have_no_answer_and_make_the_exit_code_1(vlmkit_here, bench
 
 def test_a_model_that_fails_every_item_is_said_to(vlmkit_here, benchmark, tmp_path):
     (tmp_path / "truth.json").write_text("{}")
-    done = vlmkit_here("mimic", "eval", benchmark.path, "--model", "scripted:truth=truth.json", "--limit", "3")
+    command = ("mimic", "eval", benchmark.path, "--model", "scripted:truth=truth.json", "--limit", "3")
+    done = vlmkit_here(*command)
     assert done.returncode == 1 and "error: 3 of 3 items failed" in done.stderr and not done.stdout
+    allowed = vlmkit_here(*command, "--fail-on-error", "100%", "--json")
+    assert allowed.returncode == 0 and json.loads(allowed.stdout)["figures"] == {}
 
 
 def test_tiny_answers_questions_over_several_images(vlmkit_here, benchmark):

@@ -122,3 +122,13 @@ def test_an_interrupted_run_is_killed_there(run, store, monkeypatch):
     run("--in-flight", "1")
     _, (found,) = logged(store, "mine")
     assert found.info.status == "KILLED"
+
+
+def test_a_run_that_leaves_examples_out_is_not_finished_there(vlmkit_here, store, tmp_path):
+    (tmp_path / "listed.csv").write_text("image,label\nnone.png,cat\nnone2.png,dog\n")
+    again = ("run", "listed.csv", "--model", "scripted", "--output", "run", "--fail-on-error", "100%")
+    vlmkit_here(*again, "--limit", "1")
+    done = vlmkit_here(*again, "--retry-failed", "--json")
+    assert json.loads(done.stdout)["status"] == "unfinished" and "plugin mlflow" not in done.stderr
+    _, (found,) = logged(store)
+    assert (found.info.status, found.data.metrics["n.total"]) == ("KILLED", 2)

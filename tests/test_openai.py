@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
 
 import PIL.Image
 import pytest
 
+from served import FORCED, SCRIPTED, connecting, serving
 from vlmkit import (
     Capability,
     Choose,
@@ -25,15 +29,10 @@ from vlmkit import (
     Reply,
 )
 from vlmkit.errors import CapabilityError, ServerError
-from vlmkit.testing.server import FakeServer, Fault, Said, answered_by
+from vlmkit.testing.server import Fault, Said
 from vlmkit_adapters.openai import ServerBackend
 from vlmkit_adapters.openai.gate import START
-from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
-
-SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
-FORCED = {"logprobs": "yes", "token_ids": "no", "choices": "none", "length": "max_tokens", "greedy": "yes"}
-KEY = "sk-very-secret-0123456789"
 
 
 def picture(shade: int) -> PIL.Image.Image:
@@ -45,28 +44,10 @@ def choose(shade: int = 0, readout=None, options: int = 5, **more) -> Choose:
     return Choose((Image(picture(shade)),), labels, readout=readout or Letter(), **more)
 
 
-def serving(**settings) -> FakeServer:
-    settings.setdefault("answer", answered_by(SCRIPTED))
-    return FakeServer(**settings)
-
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
 @pytest.fixture
 def connect():
-    """Open backends on a server, and close them at the end of the test."""
-    opened = []
-
-    def open_backend(server: FakeServer, **options) -> ServerBackend:
-        opened.append(ServerBackend(server.model, server.base_url, **{**FORCED, **options}))
-        return opened[-1]
-
-    yield open_backend
-    for backend in opened:
-        backend.close()
+    with connecting(**FORCED) as connect:
+        yield connect
 
 
 @pytest.mark.parametrize("allow_none", [False, True])
@@ -88,6 +69,27 @@ def test_free_question_gets_the_reply():
         (text,) = backend.answer([Generate((Image(picture(1)), Image(picture(2))), "How many?", max_tokens=7)])
         backend.close()
     assert text.text == "2 and 7"
+
+
+def test_a_connection_that_comes_while_all_are_closed_is_closed_too(connect, monkeypatch):
+    made, connecting, closed = [], threading.Event(), threading.Event()
+    create = socket.create_connection
+
+    def create_late(*arguments, **options):
+        connecting.set()
+        assert closed.wait(60)
+        made.append(create(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(socket, "create_connection", create_late)
+    with serving() as server, ThreadPoolExecutor() as pool:
+        backend = connect(server)
+        answers = pool.submit(backend.answer, [choose()])
+        assert connecting.wait(60)
+        backend.close()
+        closed.set()
+        assert len(answers.result()) == 1
+    assert [one.fileno() for one in made] == [-1]
 
 
 @pytest.mark.parametrize(

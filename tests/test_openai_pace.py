@@ -57,14 +57,15 @@ def test_gate_stays_within_its_bounds(outcomes, most):
 
 def test_gate_lets_in_no_more_than_its_limit():
     gate, inside, most = Gate(most=3), Counter(), []
-    lock = threading.Lock()
+    lock, together = threading.Lock(), threading.Barrier(3)
 
     def go(_):
         with gate.entered():
             with lock:
                 inside["now"] += 1
                 most.append(inside["now"])
-            time.sleep(0.002)
+            together.wait(60)  # as many as the limit are let in
+            time.sleep(0.002)  # and were there one more, it would be counted
             with lock:
                 inside["now"] -= 1
 

@@ -8,15 +8,13 @@ import string
 import PIL.Image
 import pytest
 
+from served import SCRIPTED, connecting, serving
 from vlmkit import Choose, Image, Label, Letter
 from vlmkit.errors import ServerError
 from vlmkit.registry import Builder, PluginHost, Spec
 from vlmkit.testing.server import FakeServer, Fault, answered_by, by_word
-from vlmkit_adapters.openai import ServerBackend
-from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_adapters.tiny import CHECKPOINT, tiny
 
-SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
 LETTERS = 26
 
 
@@ -35,28 +33,10 @@ def marking_the_beginning(text: str) -> list[int]:
     return by_word(f"_{text}")
 
 
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
 @pytest.fixture
 def connect():
-    """Open backends on a server, and close them at the end of the test."""
-    opened = []
-
-    def open_backend(server: FakeServer, **options) -> ServerBackend:
-        opened.append(ServerBackend(server.model, server.base_url, **options))
-        return opened[-1]
-
-    yield open_backend
-    for backend in opened:
-        backend.close()
-
-
-def serving(**settings) -> FakeServer:
-    settings.setdefault("answer", answered_by(SCRIPTED))
-    return FakeServer(**settings)
+    with connecting() as connect:
+        yield connect
 
 
 def named(request) -> list[int]:

@@ -6,13 +6,17 @@ import json
 from itertools import product
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmkit import Taxonomy
+from vlmkit import Capability, Example, LabelSpace, Taxonomy, arbitrary
 from vlmkit.errors import DataError, RunDirectoryError
+from vlmkit.runs import RunDirectory
+from vlmkit_hierarchy.probes import look
 from vlmkit_hierarchy.probes.outcome import probe
 from vlmkit_hierarchy.probes.split import PARTS, Split
 from vlmkit_hierarchy.probes.store import Store, Subject
@@ -143,6 +147,41 @@ def probed(vlmkit_here, *more, data="glyphs:labels=4,images=60"):
     done = vlmkit_here("hierarchy", "probe", data, "--device", "cpu", "--json", *more)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
+
+
+@define
+class Arbitrary:
+    """A backend with features that mean nothing."""
+
+    identity: dict = field(factory=lambda: {"model": "arbitrary"})
+    capabilities: frozenset[Capability] = frozenset(Capability)
+
+    def answer(self, queries):
+        return [arbitrary.answer(query) for query in queries]
+
+    def close(self):
+        pass
+
+
+def test_an_interruption_while_a_batch_is_kept_writes_no_record_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(look, "TOGETHER", 4)
+    examples = [Example(str(shade), (PIL.Image.new("RGB", (2, 2), (shade, 0, 0)),)) for shade in range(6)]
+
+    def interrupt(record):
+        if record.id == "1":
+            raise KeyboardInterrupt
+
+    def go(advance):
+        with RunDirectory.open(tmp_path / "run", {"fingerprint": {}, "session": {}}) as files:
+            strategy = look.Look(at=("projector",))
+            look.look(strategy, Arbitrary(), examples, LabelSpace("ab"), files, in_flight=2, advance=advance)
+            return [record.id for record in files.records()]
+
+    with pytest.raises(KeyboardInterrupt):
+        go(interrupt)
+    assert go(lambda record: None) == [example.id for example in examples]
+    table = Store(tmp_path / "run" / look.FOLDER).read([example.id for example in examples])
+    assert len(table.subjects) == len(table.features["projector"]) == 6
 
 
 def test_probes_read_what_the_embedded_model_sees_and_go_on_from_features_that_are_there(vlmkit_here, tmp_path):

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from vlmkit import Example, LabelSpace, Pipeline
 from vlmkit.cli.main import cli
 from vlmkit.engine import Solved
-from vlmkit.errors import BackendError, UserError
+from vlmkit.errors import BackendError, DataError, UserError
 from vlmkit.runs.record import Record
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_ray.cluster import connected, loopback
@@ -182,6 +182,18 @@ class TestOnACluster:
             solving: Iterator[Solved] = engine.solve(pipeline, [Example("wrong", ())], LabelSpace(["a"]))
             with pytest.raises(UserError, match="it is all wrong; ask for something else"):
                 list(solving)
+
+    def test_data_that_breaks_costs_no_example_before_it(self, cluster):
+        data, found = Glyphs(labels=12, images=12), []
+
+        def cut() -> Iterator[Example]:
+            yield from islice(data, 10)
+            raise DataError("row 10 cannot be read")
+
+        engine = RayEngine(workers=1, block=4, address=cluster.address)
+        with Pipeline("scripted") as pipeline, pytest.raises(DataError, match="row 10"):
+            found.extend(one.example.id for one in engine.solve(pipeline, cut(), data.labels))
+        assert sorted(found) == [one.id for one in islice(data, 10)]
 
     def test_a_worker_that_fits_nowhere_is_refused(self, cluster):
         engine = RayEngine(gpus_per_worker=1, address=cluster.address)

@@ -9,19 +9,11 @@ from itertools import chain, repeat
 import PIL.Image
 import pytest
 
+from served import FORCED, KEY, SCRIPTED, serving
 from vlmkit.testing.server import FakeServer, Fault, answered_by
 from vlmkit_adapters.openai import patience
-from vlmkit_adapters.scripted import ScriptedBackend
 
-SCRIPTED = ScriptedBackend(accuracy=0.8, none_rate=0.05)
-KEY = "sk-very-secret-0123456789"
 HUNDREDS = ("run", "glyphs:labels=12,images=500", "--strategy", "flat:readout=letter", "--output")
-FORCED = {"logprobs": "yes", "token_ids": "no", "choices": "none", "length": "max_tokens", "greedy": "yes"}
-
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +30,6 @@ def pictures(tmp_path):
         PIL.Image.new("RGB", (4, 4), (index, 0, 7)).save(folder / f"{index}.png")
     (tmp_path / "labels.txt").write_text("\n".join(f"label {index}" for index in range(30)))
     return tmp_path / "pictures"
-
-
-def serving(**settings) -> FakeServer:
-    settings.setdefault("answer", answered_by(SCRIPTED))
-    return FakeServer(**settings)
 
 
 def spec(server: FakeServer, **options) -> str:

@@ -14,6 +14,7 @@ from vlmkit.cli.main import cli
 from vlmkit.errors import DataError
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_glyphs.training import loop
+from vlmkit_glyphs.training import train as module
 from vlmkit_glyphs.training.batches import Encoder, grids
 from vlmkit_glyphs.training.dialogues import Dialogue, Dialogues
 from vlmkit_glyphs.training.processor import build_processor
@@ -187,7 +188,7 @@ def test_a_training_that_was_cut_off_goes_on(benchmark, tmp_path, monkeypatch):
     assert weights[0] == weights[1]
 
 
-def test_another_recipe_does_not_go_on(tmp_path, monkeypatch):
+def test_another_training_does_not_go_on(benchmark, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "REPORT_EVERY", 1)
     monkeypatch.setattr(loop, "SAVE_EVERY", 1)
 
@@ -195,10 +196,20 @@ def test_another_recipe_does_not_go_on(tmp_path, monkeypatch):
         if line.startswith("step      2"):
             raise KeyboardInterrupt
 
+    recipe = Recipe(steps=3, batch_size=2, images_per_leaf=1)
     with pytest.raises(KeyboardInterrupt):
-        train(Recipe(steps=3, batch_size=2, images_per_leaf=1), tmp_path, device="cpu", report=cut_off)
+        train(recipe, tmp_path, device="cpu", report=cut_off)
     with pytest.raises(DataError, match="another recipe"):
         train(Recipe(steps=3, batch_size=3, images_per_leaf=1), tmp_path, device="cpu")
+    with pytest.raises(DataError, match="start or questions"):
+        train(recipe, tmp_path, questions={"q": Mimic(benchmark)}, device="cpu")
+
+
+def test_a_limit_that_drawing_has_used_up_leaves_one_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LEAST", 1e-3)
+    recipe = Recipe(steps=40, batch_size=2, images_per_leaf=1)
+    train(recipe, tmp_path, device="cpu", limit_minutes=1e-6)
+    assert json.loads((tmp_path / "training.json").read_text())["steps_done"] == 1
 
 
 def test_data_without_questions_is_refused(tmp_path):
@@ -210,3 +221,8 @@ def test_pictures_must_be_square(tmp_path):
     picture = next(iter(Glyphs())).images[0].resize((60, 30))
     with pytest.raises(DataError, match="not square"):
         Dialogues.read([[Example("a", (picture,), "b", "c")]], build_processor(), torch.device("cpu"))
+
+
+def test_an_empty_data_set_is_refused():
+    with pytest.raises(DataError, match="no question to train on"):
+        Dialogues.read([[]], build_processor(), torch.device("cpu"))

@@ -74,9 +74,14 @@ def test_json_in_an_archive(build, pixel, tmp_path):
     [
         ([("a.cls", b"crane")], r"file a\.cls of archive .*bad\.tar is no cls"),
         ([("a.json", b"{")], r"file a\.json of archive .*bad\.tar is no json"),
+        ([("a.json", b"[" * 100_000)], r"file a\.json of archive .*bad\.tar is no json"),
         ([("a.txt", b"\xff")], r"file a\.txt of archive .*bad\.tar is no txt"),
         ([("a.jpg", b"1"), ("a.png", b"2")], "sample a of archive .*bad.tar has two files for 'image'"),
         ([("README", b"no sample")], "holds no sample"),
+        (
+            [("a.jpg", b""), ("a.json", b'{"label": "crane"}'), ("b.jpg", b""), ("b.json", b'{"label": ["crane"]}')],
+            r"row bad\.tar/b: json\.label holds a list and no text",
+        ),
     ],
 )
 def test_a_broken_sample_is_named(build, tmp_path, samples, message):

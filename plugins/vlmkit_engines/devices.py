@@ -10,7 +10,7 @@ from attrs import field, frozen
 from attrs.validators import ge, optional
 
 from vlmkit import Example, LabelSpace, Pipeline, Taxonomy
-from vlmkit.engine import Solved
+from vlmkit.engine import Reading, Solved
 from vlmkit.errors import SpecError
 from vlmkit_engines.backlog import Backlog
 from vlmkit_engines.crew import Crew
@@ -70,9 +70,12 @@ class DevicesEngine:
             UserError: A process found the request as a whole wrong, or none is left.
         """
         jobs = [(pipeline.on(device), labels, taxonomy, self._threads) for device in self.devices]
-        backlog = Backlog(iter(examples), len(jobs), self.batch)
+        reading = Reading(iter(examples))
+        backlog = Backlog(reading, len(jobs), self.batch)
         with closing(Crew(self.devices, jobs, backlog, self.replacements, stop)) as crew:
             yield from crew.solved()
+        if not stop():
+            reading.check()
 
     @property
     def _threads(self) -> int:

@@ -23,6 +23,7 @@ def card_text(evaluation: Evaluation, *, url: str | None = None, earlier: str | 
     Raises:
         UserError: The earlier card's metadata is broken.
     """
+    import yaml
     from huggingface_hub import ModelCard, ModelCardData
 
     new = eval_results(evaluation, url=url)
@@ -31,7 +32,7 @@ def card_text(evaluation: Evaluation, *, url: str | None = None, earlier: str | 
         return f"---\n{data.to_yaml()}\n---\n"
     try:
         card = ModelCard(earlier)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"the metadata of the card is broken ({reason})", hint="mend it, or write another file"

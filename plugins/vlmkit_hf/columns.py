@@ -51,7 +51,7 @@ class Column:
         A class below 0 stands for none, as in the test splits of benchmarks.
 
         Raises:
-            ValueError: It is no UTF-8, or the number of no class.
+            ValueError: It is no text, or the number of no class.
         """
         value = self.value(row)
         if self.names and isinstance(value, int):
@@ -60,6 +60,8 @@ class Column:
             return self.names[value] if value >= 0 else None
         if isinstance(value, bytes):
             value = value.decode("utf-8")
+        if not isinstance(value, str | int | None):
+            raise ValueError(f"{self.name} holds a {type(value).__name__} and no text")
         return None if value is None else str(value).strip() or None
 
 

@@ -87,10 +87,14 @@ class Evaluation:
             partial: Whether a run may be unfinished, have failed or have been limited.
 
         Raises:
-            RunDirectoryError: It is unfinished, failed or limited, and may not be.
+            RunDirectoryError: It is unfinished, failed or limited, and may not be; or it is a point of bench collapse.
             UserError: It holds no accuracy.
         """
         results = _finished(run, partial=partial)
+        if "subsets" in run.fingerprint["strategy"]:
+            raise RunDirectoryError(
+                f"run {run.path} asked over a few labels, the right one always among them", hint="export a run over all"
+            )
         metrics = tuple(_measured(run, results))
         if not metrics:
             raise UserError(
@@ -129,10 +133,11 @@ def _finished(run: StoredRun, *, partial: bool) -> Mapping[str, Any]:
 
 
 def _measured(run: StoredRun, results: Mapping[str, Any]) -> Iterator[Measured]:
-    strategy, labels, limit = results["config"]["strategy"], run.manifest["labels"]["number"], results["limit"]
+    labels, limit = run.manifest["labels"]["number"], results["limit"]
     for key, (kind, name) in METRICS.items():
         found = results["metrics"].get(key)
         if found is not None and (key != "top5_accuracy" or labels > _TOP):
+            strategy = results["config"]["strategy"]
             settings = {
                 "strategy": strategy,
                 "labels": labels,

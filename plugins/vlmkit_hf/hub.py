@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -66,12 +67,13 @@ class HubDataset(Table):
             for number, row in enumerate(self._narrowed(names)):
                 yield f"{self._split}/{number}", row
 
-    def _narrowed(self, names: list[str]) -> Iterable[dict[str, Any]]:
+    def _narrowed(self, names: list[str]) -> Any:
+        """The split with these columns alone, pictures undecoded."""
         opened = self._opened
         if not names:
-            return opened.select_columns([])  # type: ignore[no-any-return]
+            return opened.select_columns([])
         fetched = self._load(columns=names) if self.streaming and opened.info.builder_name == "parquet" else opened
-        return fetched.select_columns(names).decode(False)  # type: ignore[no-any-return]
+        return fetched.select_columns(names).decode(False)
 
     @cached_property
     def _opened(self) -> Any:
@@ -126,10 +128,12 @@ class HubDataset(Table):
 
     @property
     def _source(self) -> dict[str, Any]:
-        """Where ``datasets`` finds it."""
+        """Where ``datasets`` finds it; it calls a local one by its folder, which for ``.`` has no name."""
+        # Links stay: those of the Hub's cache lead to files without a suffix.
+        place = Path(os.path.abspath(self._local))
         if self._local.is_file():
-            return {"path": str(self._local.parent), "data_files": self._local.name}
-        return {"path": str(self._local) if self._local.is_dir() else self.name, "revision": self.revision}
+            return {"path": str(place.parent), "data_files": place.name}
+        return {"path": str(place) if self._local.is_dir() else self.name, "revision": self.revision}
 
 
 @contextmanager

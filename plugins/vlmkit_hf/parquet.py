@@ -42,35 +42,56 @@ class Parquet(Table):
         return f"Parquet file {self.path}"
 
     def columns(self) -> Sequence[Column]:
-        """Return the columns of the first file."""
-        datasets = needed("datasets")
-        return columns_of(datasets.Features.from_arrow_schema(self._open(self._shards.files[0]).schema_arrow))
+        """Return the columns of the first file, without those of types that ``datasets`` has none for, as maps."""
+        features, path = needed("datasets").Features, self._shards.files[0]
+        with _opened(path) as file:
+            written = file.schema_arrow
+        known = [column for column in written if _is_known(column, features)]
+        try:
+            return columns_of(features.from_arrow_schema(needed("pyarrow").schema(known, written.metadata)))
+        except (ValueError, TypeError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise DataError(
+                f"Parquet file {path}: what it says of its columns makes no sense ({reason})",
+                hint="pip install -U datasets, or write it anew",
+            ) from error
 
     def rows(self, columns: Sequence[Column]) -> Iterator[Row]:
         """Iterate over the rows of all files in order."""
         names = list(dict.fromkeys(column.path[0] for column in columns))
         for path in self._shards.files:
-            file, number = self._open(path), 0
-            absent = [name for name in names if name not in file.schema_arrow.names]
-            if absent:
-                raise DataError(f"Parquet file {path} has no column {absent[0]!r}", hint="take it out of the pattern")
-            batches = file.iter_batches(BATCH, columns=names)
-            while (batch := _next(batches, path, number)) is not None:
-                for row in batch.to_pylist() if names else [{}] * batch.num_rows:
-                    yield f"{self._shards.name(path)}/{number}", row
-                    number += 1
-            file.close()
+            name, number = self._shards.name(path), 0
+            with _opened(path) as file:
+                absent = [column for column in names if column not in file.schema_arrow.names]
+                if absent:
+                    raise DataError(
+                        f"Parquet file {path} has no column {absent[0]!r}", hint="take it out of the pattern"
+                    )
+                batches = file.iter_batches(BATCH, columns=names)
+                while (batch := _next(batches, path, number)) is not None:
+                    for row in batch.to_pylist() if names else [{}] * batch.num_rows:
+                        yield f"{name}/{number}", row
+                        number += 1
 
     @cached_property
     def _shards(self) -> Shards:
         return Shards(self.path)
 
-    def _open(self, path: Path) -> Any:
-        parquet = needed("pyarrow.parquet")
-        try:
-            return parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
-        except (ValueError, OSError) as error:  # pyarrow's own errors are these
-            raise _broken(path, error) from error
+
+def _opened(path: Path) -> Any:
+    parquet = needed("pyarrow.parquet")
+    try:
+        return parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
+    except (ValueError, OSError) as error:  # pyarrow's own errors are these
+        raise _broken(path, error) from error
+
+
+def _is_known(column: Any, features: Any) -> bool:
+    try:
+        features.from_arrow_schema(needed("pyarrow").schema([column]))
+    except ValueError:
+        return False
+    return True
 
 
 def _next(batches: Iterator[Any], path: Path, number: int) -> Any:

@@ -29,6 +29,7 @@ class Shards:
 
     pattern: Path
     files: tuple[Path, ...] = field(init=False, repr=False)
+    _folder: str = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         names = [str(self.pattern)] if self.pattern.exists() else list(_expanded(str(self.pattern)))
@@ -39,10 +40,11 @@ class Shards:
                 raise DataError(f"there is no file {name}", hint="check the path")
             files += map(Path, found)
         object.__setattr__(self, "files", tuple(files))
+        object.__setattr__(self, "_folder", commonpath([path.parent for path in files]))
 
     def name(self, file: Path) -> str:
         """Return the path of one of the files below the folder that they share, with ``/`` on every system."""
-        return file.relative_to(commonpath([path.parent for path in self.files])).as_posix()
+        return file.relative_to(self._folder).as_posix()
 
 
 def _expanded(pattern: str) -> Iterator[str]:

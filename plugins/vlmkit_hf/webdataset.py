@@ -68,9 +68,10 @@ class WebDataset(Table):
 
     def _samples(self, wanted: Wanted) -> Iterator[Row]:
         for path in self._shards.files:
+            name = self._shards.name(path)
             try:
                 for key, fields in _samples(path, wanted):
-                    yield f"{self._shards.name(path)}/{key}", fields
+                    yield f"{name}/{key}", fields
             except (tarfile.TarError, EOFError, OSError, zlib.error, LZMAError) as error:
                 reason = str(error) or "it is cut off"
                 raise DataError(
@@ -134,7 +135,7 @@ def _decoded(suffix: str, content: bytes, where: str) -> Any:
             return json.loads(content)
         if kind in _TEXTS:
             return content.decode()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"file {where} is no {kind} ({reason})", hint="mend it, or fetch the archive again") from None
     return content if _is_picture(suffix) else None

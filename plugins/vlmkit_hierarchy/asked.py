@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import evolve, field, frozen
 
 from vlmkit import Dataset, Example, LabelSpace
 from vlmkit.errors import DataError
+from vlmkit.runs import skimmed
 from vlmkit_hierarchy.bank import Bank
+
+ASKED = "questions:"
+"""What the data of a run begins with that answers a bank; the digest of the bank follows."""
 
 NO_LABELS = LabelSpace(())
 """The options stand in the questions, not in a label space."""
@@ -32,7 +36,7 @@ class AskedImages:
     def __attrs_post_init__(self) -> None:
         if self.images is None:
             return
-        missing = self.bank.places.keys() - {example.id for example in self.images}
+        missing = self.bank.places.keys() - {example.id for example in skimmed(self.images, None)}
         if missing:
             raise DataError(
                 f"the data set lacks {len(missing):,} of the {len(self.bank):,} images of {self.bank.path}, "
@@ -49,9 +53,16 @@ class AskedImages:
         return len(self.bank)
 
     def __iter__(self) -> Iterator[Example]:
-        if self.images is None:
+        return self._asked(self.images)
+
+    def skim(self) -> Iterator[Example]:
+        """Iterate over the examples, without their pictures where the data set can leave them out."""
+        return self._asked(None if self.images is None else skimmed(self.images, None))
+
+    def _asked(self, images: Iterable[Example] | None) -> Iterator[Example]:
+        if images is None:
             yield from (Example(sheet.image, (), sheet.path[-1]) for sheet in self.bank)
             return
-        for example in self.images:
+        for example in images:
             if example.id in self.bank.places:
                 yield evolve(example, target=self.bank.sheet(example.id).path[-1], question=None)

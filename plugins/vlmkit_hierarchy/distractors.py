@@ -68,8 +68,8 @@ class Places:
 
 
 @frozen
-class AtRandom:
-    """Any nodes of the level, with equal chances.
+class _ByChance:
+    """What is drawn.
 
     Args:
         places: The levels.
@@ -78,6 +78,11 @@ class AtRandom:
 
     places: Places
     rng: random.Random
+
+
+@frozen
+class AtRandom(_ByChance):
+    """Any nodes of the level, with equal chances."""
 
     def __call__(self, node: Path, count: int, scores: Scores | None) -> Sequence[int]:
         """Return so many places."""
@@ -87,18 +92,11 @@ class AtRandom:
 
 
 @frozen
-class Sibling:
+class Sibling(_ByChance):
     """Siblings; where there are too few, all of them and then the nearest kin: cousins, second cousins and so on.
 
     Of those that are equally near, any with equal chances.
-
-    Args:
-        places: The levels.
-        rng: Where chance comes from.
     """
-
-    places: Places
-    rng: random.Random
 
     def __call__(self, node: Path, count: int, scores: Scores | None) -> Sequence[int]:
         """Return so many places."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,9 +18,9 @@ from vlmkit.engine.models import Loading
 from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.registry.source import dataset_spec
-from vlmkit.runs import Experiment, Run, StoredRun, Survey, default_directory
+from vlmkit.runs import Experiment, Run, StoredRun, Survey, default_directory, skimmed
 from vlmkit.runs.fingerprint import described
-from vlmkit_hierarchy.asked import AskedImages
+from vlmkit_hierarchy.asked import ASKED, AskedImages
 from vlmkit_hierarchy.asking import AskSheet, Mode, text_prompt
 from vlmkit_hierarchy.bank import Bank
 from vlmkit_hierarchy.grading import of_bank, of_replies
@@ -193,9 +192,9 @@ def _ask(
         experiment = Experiment(
             pipeline=pipeline,
             dataset=asked,
-            data=f"questions:{described(bank.path)}",
+            data=f"{ASKED}{described(bank.path)}",
             labels=asked.labels,
-            survey=Survey(tuple(example.id for example in islice(asked, limit)), judged=True),
+            survey=Survey(tuple(example.id for example in skimmed(asked, limit)), judged=True),
             config=plain_options(context),
             plugins=plugins,
             limit=limit,

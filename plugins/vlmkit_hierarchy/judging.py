@@ -11,6 +11,7 @@ from vlmkit.errors import UserError
 from vlmkit.registry import Builder
 from vlmkit.runs import StoredRun, Tally, to_json
 from vlmkit.runs.stored import TAXONOMY
+from vlmkit_hierarchy.asked import ASKED
 from vlmkit_hierarchy.bank import Bank
 from vlmkit_hierarchy.graded import Pair
 from vlmkit_hierarchy.grading import of_answers, of_bank, of_paths, of_run
@@ -23,10 +24,13 @@ def judge_run(directory: Path, by: Bank | Taxonomy, grading: Grading) -> dict[st
 
     Raises:
         RunDirectoryError: It holds no run, or a line is no record.
-        UserError: It has no prediction about these questions or labels.
+        UserError: It has no prediction about these labels, or answered no questions of a bank where one is given.
         TaxonomyError: A target is not in the taxonomy.
     """
-    records = list(StoredRun.read(directory).records())
+    run = StoredRun.read(directory)
+    if isinstance(by, Bank) and not run.fingerprint["data"].startswith(ASKED):
+        raise UserError(f"run {directory} answered no questions of a file", hint="leave QUESTIONS out")
+    records = list(run.records())
     tally = Tally.of(records)
     pairs = of_bank(records, by) if isinstance(by, Bank) else of_run(records, LevelNames(by))
     return {

@@ -71,7 +71,7 @@ def settings(
     """
     return Settings(
         sweeps=Sweeps(task or TASKS, images or (), spread or (), distractors or (), classes or (), total),
-        pool=pool or (),
+        pool=() if pool is None else pool,
         wording=WORDING if wording is None else read_wording(wording),
         **others,
     )

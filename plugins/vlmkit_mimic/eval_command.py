@@ -132,7 +132,7 @@ def evaluate(
             answered.append(of_run(Path(results[-1]["directory"]), benchmark, name=strategy))
         if results[-1]["status"] == "cancelled":
             break
-    if answered:
+    if answered or json:
         _judge(benchmark, answered, scorers or ("strict",), factors or _DEFAULT_FACTORS, plots, json=json)
     for result in results:
         folder = str(Path(result["directory"]).parent)

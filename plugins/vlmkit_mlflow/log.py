@@ -12,6 +12,8 @@ from attrs import define, field
 
 from vlmkit.errors import UserError
 from vlmkit.runs import Record, StoredRun, Tally, leaves
+from vlmkit.runs.convert import dumps
+from vlmkit.runs.files import write_atomically
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,7 +31,7 @@ _PARAMS_AT_ONCE = 100
 
 _ARTIFACTS = ("manifest.json", "results.json")
 
-_STATUS = {"success": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}
+_STATUS = {"success": "FINISHED", "unfinished": "KILLED", "cancelled": "KILLED", "failed": "FAILED"}
 
 
 @define
@@ -111,7 +113,7 @@ def _begun(client: MlflowClient, run: Run, experiment: str) -> str:
     params = [Param(name, str(value)) for name, value in (*depends, *options)]
     for start in range(0, len(params), _PARAMS_AT_ONCE):
         client.log_batch(id, params=params[start : start + _PARAMS_AT_ONCE])
-    (run.directory / NOTE).write_text(json.dumps({"run_id": id}) + "\n", encoding="utf-8")
+    write_atomically(run.directory / NOTE, [dumps({"run_id": id}), b"\n"])
     return id
 
 

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, optional
 
 from vlmkit import Example, LabelSpace, Pipeline, Taxonomy
-from vlmkit.engine import Solved
+from vlmkit.engine import Reading, Solved
 from vlmkit.errors import BackendError, UserError
 from vlmkit_ray.cluster import connected, room
 
@@ -69,7 +69,8 @@ class RayEngine:
             cpus = self.cpus_per_worker
             fits, gpus = room(cpus, self.gpus_per_worker)
             ask = partial(answers, job=job, attempts=self.attempts, workers=self.workers or fits, cpus=cpus, gpus=gpus)
-            waiting = store(examples, self.block)
+            reading = Reading(iter(examples))
+            waiting = store(reading, self.block)
             total = len(waiting)
             yield from _solved(ask(waiting.values()), waiting, stop)
             if stop():
@@ -85,6 +86,7 @@ class RayEngine:
             for example in fetch(waiting):
                 lost = BackendError(f"lost {self.attempts} workers in a row", hint=f"see the logs of Ray in {LOGS}")
                 yield Solved(example, error=lost)
+            reading.check()
 
 
 def _solved(

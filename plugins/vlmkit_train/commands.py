@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from vlmkit.cli.main import session
 from vlmkit.cli.options import CONFIG, MODEL, SEED, TRUST_REMOTE_CODE, Decorator
 from vlmkit.cli.output import note, print_json
 from vlmkit.errors import ModelError, SpecError, UserError
-from vlmkit.registry import Builder, Registry, Spec
+from vlmkit.registry import Builder, Registry
 from vlmkit_train.settings import Settings
 
 _PUBLISHED = {field.name: field.default for field in attrs.fields(Settings)}
@@ -124,12 +123,16 @@ def lora(
     _need("peft", "accelerate")
     from vlmkit.local.checkpoint import Checkpoint
     from vlmkit.runs.files import Lock, disk_errors
+    from vlmkit.testing.located import source_of
     from vlmkit_train.conversations import Conversations
     from vlmkit_train.lora import train_lora
     from vlmkit_train.record import earlier, started, write
 
     registry = session(context).plugins.registry
-    base = _base(model, registry)
+    base = source_of(model, Builder(registry))
+    if base is None:
+        name = model.partition(":")[0]
+        raise ModelError(f"adapter {name} has no checkpoint to train", hint="give a model directory or a hub id")
     checkpoint = Checkpoint(base, device, dtype, revision, trust_remote_code)
     checkpoint.check_reads_images()
     if checkpoint.torch_device.index:
@@ -190,22 +193,3 @@ def _need(*packages: str) -> None:
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise UserError(f"training needs {' and '.join(missing)}", hint='pip install "vlmkit[train]"')
-
-
-def _base(model: str, registry: Registry) -> str:
-    """Return the directory or hub id of a model.
-
-    Raises:
-        ModelError: It is an adapter without a checkpoint.
-    """
-    name = model.partition(":")[0]
-    entry = next((entry for entry in registry.entries("adapter") if entry.name == name), None)
-    if entry is None:
-        directory = Path(model).expanduser()
-        return str(directory) if directory.is_dir() else model
-    # An adapter with a model of its own says where it lies.
-    own = getattr(import_module(entry.target.partition(":")[0]), "CHECKPOINT", None)
-    found = dict(Spec.parse(model).options).get("model", own)
-    if found is None:
-        raise ModelError(f"adapter {name} has no checkpoint to train", hint="give a model directory or a hub id")
-    return str(found)

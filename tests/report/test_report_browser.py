@@ -25,6 +25,7 @@ selenium = pytest.importorskip("selenium", reason="needs the package selenium")
 from selenium.webdriver import Chrome, ChromeOptions, Keys  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 PHONE = 360
 
@@ -162,10 +163,12 @@ def test_the_policy_stops_what_is_not_the_pages_own(show, written):
         new Image().src = 'http://127.0.0.1:9/';
     """
     chrome.execute_script(added)
-    time.sleep(0.2)
+    refused = []
+    WebDriverWait(chrome, 60).until(
+        lambda page: refused.extend(entry["message"] for entry in page.get_log("browser")) or len(refused) >= 3
+    )
     assert chrome.title.startswith("dci")
-    refused = [entry["message"] for entry in chrome.get_log("browser")]
-    assert len(refused) >= 3 and all("Content Security Policy" in message for message in refused)
+    assert all("Content Security Policy" in message for message in refused)
 
 
 def test_everything_is_reached_and_used_by_keyboard(show, written):

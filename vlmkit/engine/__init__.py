@@ -4,5 +4,16 @@ from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Exchange, Solved
 from vlmkit.engine.local import LocalEngine, PlacesModels, RunEngine
 from vlmkit.engine.portable import portable
+from vlmkit.engine.reading import Reading
 
-__all__ = ["Engine", "Exchange", "LocalEngine", "PlacesModels", "RunEngine", "Solved", "check_capabilities", "portable"]
+__all__ = [
+    "Engine",
+    "Exchange",
+    "LocalEngine",
+    "PlacesModels",
+    "Reading",
+    "RunEngine",
+    "Solved",
+    "check_capabilities",
+    "portable",
+]

@@ -88,13 +88,22 @@ def resolved(
         ]
         directory = str(sized_checkpoint(size, folder / size, words=texts, device=device or "cpu"))
         return Located(directory, directory, random=True)
+    return Located(model, source_of(model, builder))
+
+
+def source_of(model: str, builder: Builder) -> str | None:
+    """Return where the checkpoint of a model lies, a directory or a hub id; None for an adapter that has none.
+
+    Args:
+        model: As for ``vlmkit run``.
+        builder: Knows the adapters.
+    """
     name = model.partition(":")[0]
     entry = next((entry for entry in builder.registry.entries("adapter") if entry.name == name), None)
     if entry is None:
         directory = os.path.expanduser(model)
-        return Located(model, directory if os.path.isdir(directory) else model)
-    given = dict(Spec.parse(model).options).get("model")
+        return directory if os.path.isdir(directory) else model
     # An adapter with a model of its own says where it lies.
     own = getattr(import_module(entry.target.partition(":")[0]), "CHECKPOINT", None)
-    found = given or own
-    return Located(model, None if found is None else str(found))
+    found = dict(Spec.parse(model).options).get("model") or own
+    return None if found is None else str(found)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, field, frozen
@@ -17,6 +18,7 @@ from vlmkit_adapters.openai.gate import Gate, Passage
 from vlmkit_adapters.openai.patience import LONGEST_ASKED, is_overload, is_transient, wait_before
 
 if TYPE_CHECKING:
+    import httpx
     import openai
 
 _NO_KEY = "no-key-is-set"
@@ -101,7 +103,7 @@ class Caller:
 
     def __attrs_post_init__(self) -> None:
         self.gate = Gate(self.concurrency)
-        self._client = _connect(self.base_url, self.timeout)
+        self._client = _connect(self.base_url, self.timeout, self._hang_up_late)
 
     def ask(self, body: Mapping[str, Any], read: Callable[[Any], T]) -> Reply[T]:
         """Send one chat request, again if need be, and read the reply.
@@ -204,6 +206,11 @@ class Caller:
             passage.overloaded()
         return outcome
 
+    def _hang_up_late(self, response: httpx.Response) -> None:
+        """Close a connection that was not there yet when the others were closed; nobody else knows of it."""
+        if self._closing.is_set():
+            response.extensions["network_stream"].close()
+
     def _attempt(self, body: Mapping[str, Any], read: Callable[[Any], T], retry: int) -> Reply[T] | Trouble:
         with self.gate.entered() as passage:
             return self.send(passage, body, read, retry)
@@ -269,14 +276,16 @@ def _words(error: openai.APIStatusError) -> str:
     return str(said or error.message)
 
 
-def _connect(base_url: str, timeout: float) -> openai.OpenAI:
+def _connect(base_url: str, timeout: float, on_response: Callable[[httpx.Response], None]) -> openai.OpenAI:
     try:
         import openai
     except ImportError:
         raise ModelError(
             "the adapter openai needs the package openai", hint="run: pip install 'vlmkit[openai]'"
         ) from None
+    http = openai.DefaultHttpxClient(event_hooks={"response": [on_response]})
+    connect = partial(openai.OpenAI, base_url=base_url, timeout=timeout, max_retries=0, http_client=http)
     try:
-        return openai.OpenAI(base_url=base_url, timeout=timeout, max_retries=0)
+        return connect()
     except openai.OpenAIError:  # no key in the environment: servers of one's own mostly ask for none
-        return openai.OpenAI(base_url=base_url, timeout=timeout, max_retries=0, api_key=_NO_KEY)
+        return connect(api_key=_NO_KEY)

@@ -50,7 +50,7 @@ class Dialogues:
         """Read data sets whose examples have a question, its answer as target, and square pictures.
 
         Raises:
-            DataError: An example lacks something, or a picture is not square.
+            DataError: A data set is empty, an example lacks something, or a picture is not square.
         """
         rows: list[torch.Tensor] = []
         places: dict[str, int] = {}
@@ -72,6 +72,8 @@ class Dialogues:
                     places |= {digest: len(places) + index for index, digest in enumerate(new)}
                 shown = tuple(places[picture.digest] for picture in pictures)
                 found.setdefault(len(shown), []).append(Dialogue(example.question, example.target, shown))
+            if not found:
+                raise DataError("a data set has no question to train on", hint="leave it out")
             sets.append(found)
         return cls(torch.cat(rows).to(device), sets)
 

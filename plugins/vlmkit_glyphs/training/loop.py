@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ class Trainer:
         recipe: For how long, and how fast.
         model: The model; it is changed in place.
         sampler: What each step trains on.
-        limit: Seconds in which it has to be done; the schedule then runs by the clock where that is faster.
+        given: What else the weights depend on, JSON-ready: a saved state of anything else is refused.
+        limit: Seconds in which it has to be done, above 0; the schedule then runs by the clock where that is faster.
         saved: File that holds the state of a training that was cut off.
         report: Receives one line every 100 steps.
     """
@@ -62,6 +63,7 @@ class Trainer:
     recipe: Recipe
     model: Qwen3VLForConditionalGeneration
     sampler: Sampler
+    given: Mapping[str, Any]
     limit: float
     saved: Path
     report: Callable[[str], None]
@@ -70,7 +72,7 @@ class Trainer:
         """Train to the end, from the saved state if there is one; return the loss curve.
 
         Raises:
-            DataError: The saved state is of a training with another recipe.
+            DataError: The saved state is of another training.
         """
         rng = random.Random(self.recipe.seed)
         parameters = list(self.model.parameters())
@@ -109,7 +111,7 @@ class Trainer:
 
     def _save(self, optimizer: torch.optim.Optimizer, rng: random.Random, curve: list[Point]) -> None:
         state = {
-            "recipe": asdict(self.recipe),
+            "training": self._identity,
             "model": self.model.state_dict(),
             "optimizer": optimizer.state_dict(),
             "rng": rng.getstate(),
@@ -121,14 +123,19 @@ class Trainer:
 
     def _load(self, optimizer: torch.optim.Optimizer, rng: random.Random) -> list[Point]:
         state: dict[str, Any] = torch.load(self.saved, map_location=self.model.device, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
+        if state.get("training") != self._identity:
             raise DataError(
-                f"{self.saved} is of a training with another recipe", hint="give the same options or another --output"
+                f"{self.saved} is of a training with another recipe, start or questions",
+                hint="give the same options or another --output",
             )
         self.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         rng.setstate(state["rng"])
         return [Point(**point) for point in state["curve"]]
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {"recipe": asdict(self.recipe), **self.given}
 
     def _learning_rate(self, step: int, progress: float) -> float:
         """Warm up by step, fall along half a cosine to a fiftieth."""

@@ -29,6 +29,9 @@ from vlmkit_glyphs.training.vocabulary import learn_words
 STATE = "state.pt"
 """What a training that was cut off leaves in its directory."""
 
+_LEAST = 1.0
+"""Seconds that are left for training where all time went into what comes before: enough for a step."""
+
 
 def train(
     recipe: Recipe,
@@ -55,8 +58,8 @@ def train(
         report: Receives one line every 100 steps.
 
     Raises:
-        DataError: An example of a data set cannot be trained on, or the directory holds what is left of a training with
-            another recipe.
+        DataError: An example of a data set cannot be trained on, or the directory holds what is left of another
+            training.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if place.type == "cuda":
@@ -78,19 +81,22 @@ def train(
     report(f"{model.num_parameters():,} parameters, {len(processor.tokenizer)} tokens, on {place}")
     pictures = Pictures.drawn(processor, each=recipe.images_per_leaf, seed=recipe.seed, device=place)
     report(f"{pictures.patches[..., 0, 0].numel():,} pictures drawn in {time.monotonic() - started:,.0f} s")
-    limit = math.inf if limit_minutes is None else limit_minutes * 60 - (time.monotonic() - started)
+    spent = time.monotonic() - started
+    limit = math.inf if limit_minutes is None else max(limit_minutes * 60 - spent, _LEAST)
     output.mkdir(parents=True, exist_ok=True)
     sampler = _sampler(recipe, processor, pictures, dialogues)
+    specs = list(questions or ())
+    given = {"start": None if start is None else str(start.resolve()), "questions": specs}
     # Over many small pictures the fused kernel's backward pass takes half of a step on a CPU. Lists alone keep it, so
     # that their weights stay the same to the bit.
     with nullcontext() if dialogues is None else sdpa_kernel(SDPBackend.MATH):
-        curve = Trainer(recipe, model, sampler, limit, output / STATE, report).run()
+        curve = Trainer(recipe, model, sampler, given, limit, output / STATE, report).run()
     model.to("cpu").eval().save_pretrained(output)
     processor.save_pretrained(output)
     facts = {
         "recipe": asdict(recipe),
         "start": None if start is None else json.loads((start / "training.json").read_text(encoding="utf-8")),
-        "questions": [*questions] if questions else [],
+        "questions": specs,
         "steps_done": curve[-1].step,
         "seconds": round(time.monotonic() - started, 1),
         "device": torch.cuda.get_device_name(place)

@@ -87,8 +87,8 @@ def look(
         for solved in engine.solve(remaining, labels):
             waiting.append(solved)
             if len(waiting) == TOGETHER:
-                _keep(waiting, store, files, advance)
-                waiting = []
+                batch, waiting = waiting, []  # first: what interrupts the keeping must not begin it again
+                _keep(batch, store, files, advance)
     finally:
         _keep(waiting, store, files, advance)
 
