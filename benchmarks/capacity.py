@@ -2,8 +2,9 @@
 
     python benchmarks/capacity.py --plot capacity.svg
 
-Tokens and FLOPs of an image come from ``vlmkit.planning``, for an architecture without weights. Decoding and the
-model's preprocessing are timed here, in processor seconds, on one core. All else is an option: an assumption.
+Tokens and FLOPs of an image come from ``vlmkit.planning``, for an architecture without weights. Decoding, the model's
+preprocessing and the ranking of labels by a two-tower model are timed here, in processor seconds, on one core. All else
+is an option: an assumption.
 """
 
 from __future__ import annotations
@@ -22,19 +23,24 @@ import click
 import numpy as np
 import PIL.Image
 import torch
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from vlmkit import Example, Taxonomy
+from vlmkit import Example, Image, LabelSpace, Strategy, Taxonomy
 from vlmkit.bench.plot import check_plot
 from vlmkit.data.images import open_image
 from vlmkit.engine.models import build_backend
+from vlmkit.local.checkpoint import quiet
 from vlmkit.planning import Planner
 from vlmkit.prompts import default_prompt
-from vlmkit.registry import Builder, PluginHost
+from vlmkit.registry import Builder, Chain, PluginHost
 from vlmkit.testing.models import SIZES, sized_checkpoint
+from vlmkit.testing.models.two_towers import two_towers
+from vlmkit_shortlist.retriever import Retriever
 
 BRANCHES, LEVELS = 28, 3
 """Children of each node of the made-up taxonomy, and its levels: 21,952 leaves, as many as ImageNet-21K needs."""
+
+STRATEGIES = ("flat", "dci:group_size=20", "dci:group_size=100", "tree", "shortlist:k=20")
 
 TIMED = 20
 """Pictures that decoding and preprocessing are timed on."""
@@ -173,16 +179,93 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def draw(costs: Sequence[Cost], path: Path) -> None:
     """Draw what each strategy costs on each workload, and write it."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
-    figure = Figure(figsize=(8, 4), layout="constrained")
     workloads = list(dict.fromkeys(cost.workload.name for cost in costs))
+    strategies = list(dict.fromkeys(cost.strategy for cost in costs))
+    figure = Figure(figsize=(9, 1.2 + 0.45 * len(strategies)), layout="constrained")
     panels: Any = figure.subplots(1, len(workloads), sharey=True, squeeze=False)
     for axes, name in zip(panels[0], workloads, strict=True):
         shown = [cost for cost in costs if cost.workload.name == name]
-        bars = axes.barh([cost.strategy for cost in shown], [cost.gpu_hours for cost in shown])
-        axes.bar_label(bars, [f"${cost.money:,.0f}, {cost.bottleneck}" for cost in shown], label_type="center")
-        axes.set(xscale="log", xlabel="GPU-hours", title=name)
+        # Points, not bars: a logarithmic axis has no zero for them to stand on.
+        axes.plot([cost.gpu_hours for cost in shown], [cost.strategy for cost in shown], "o")
+        for cost in shown:
+            held_up = "" if cost.bottleneck == "model" else f", {cost.bottleneck}"
+            words = f"\\${_short(cost.money)}{held_up}"
+            axes.annotate(words, (cost.gpu_hours, cost.strategy), (8, 0), textcoords="offset points", va="center")
+        hours = [cost.gpu_hours for cost in shown]
+        axes.set(xscale="log", xlim=(min(hours) / 2, max(hours) * 10), xlabel="GPU-hours", title=name)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: _short(hours)))
+        axes.grid(axis="x", alpha=0.3)
+    panels[0][0].invert_yaxis()  # the order of the table
     figure.savefig(path, dpi=150)
+
+
+def _short(number: float) -> str:
+    """Return a number to two digits, with its thousands or millions as k or M."""
+    rounded = float(f"{number:.2g}")
+    unit, sign = next((one for one in ((1e6, "M"), (1e3, "k")) if rounded >= one[0]), (1.0, ""))
+    return f"{rounded / unit:g}{sign}"
+
+
+@frozen
+class Drawn:
+    """Draws embeddings at random in place of a two-tower model: what they say changes no cost.
+
+    Args:
+        size: Numbers of an embedding.
+    """
+
+    size: int
+
+    def texts(self, texts: Sequence[str]) -> Any:
+        """Return one for each text, float32 [n, size]."""
+        return np.random.default_rng(0).standard_normal((len(texts), self.size), dtype=np.float32)
+
+    def images(self, images: Sequence[Image]) -> Any:
+        """Return one for each picture, float32 [n, size]."""
+        return np.random.default_rng(1).standard_normal((len(images), self.size), dtype=np.float32)
+
+
+def retrieval(picture: Image, labels: LabelSpace, images: int) -> tuple[float, float]:
+    """Return what a shortlist costs an image beside its questions, by the architecture of CLIP ViT-B/32.
+
+    Args:
+        picture: An image.
+        labels: The labels.
+        images: The images that share the embedding of the labels.
+
+    Returns:
+        FLOPs, and images a second of a core that prepares the picture and ranks the labels.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    config = CLIPConfig()  # that of openai/clip-vit-base-patch32
+    processor = CLIPImageProcessor()
+    pixels = processor(picture.pixels, return_tensors="pt")["pixel_values"]
+    with torch.inference_mode(), torch.device("meta"):
+        model = CLIPModel(config)
+        with FlopCounterMode(display=False) as image:
+            model.get_image_features(pixel_values=pixels.to("meta"))
+        with FlopCounterMode(display=False) as label:
+            length = config.text_config.max_position_embeddings
+            model.get_text_features(input_ids=torch.ones(1, length, dtype=torch.long))
+    retriever: Any = Retriever(Drawn(config.projection_dim), "a photo of a {}.")  # type: ignore[arg-type]
+
+    def rank() -> None:
+        processor(picture.pixels, return_tensors="pt")
+        retriever.nearest([picture], labels.names, 20)
+
+    return image.get_total_flops() + label.get_total_flops() * len(labels) / images, rate(rank)
+
+
+def built(spec: str, builder: Builder, clip: Path) -> tuple[Strategy, bool]:
+    """Build a strategy, a shortlist with a two-tower model; return it, and whether it is a shortlist."""
+    chain = Chain.parse(spec)
+    option = "clip", str(clip)
+    specs = [evolve(one, options=(*one.options, option)) if one.name == "shortlist" else one for one in chain.specs]
+    return builder.strategy(str(Chain(specs))), tuple(specs) != chain.specs
 
 
 def counted(workload: Workload, size: str, strategies: Sequence[str], folder: Path, node: Node) -> list[Cost]:
@@ -204,13 +287,20 @@ def counted(workload: Workload, size: str, strategies: Sequence[str], folder: Pa
         "network": node.network_gbit * 1e9 / 8 / len(encoded),
         "storage": node.storage_mb * 1e6 / len(encoded),
     }
+    with quiet():
+        clip = two_towers("clip", folder / "clip")
+    retrieval_flops, ranked = retrieval(picture, taxonomy.labels, workload.images)
     planner = Planner(backend, [Example("1", (encoded,))], taxonomy.labels, default_prompt(), taxonomy=taxonomy)
     costs = []
     for spec in strategies:
-        figures = planner.plan(spec, builder.strategy(spec)).per_example
+        strategy, retrieves = built(spec, builder, clip)
+        figures = planner.plan(spec, strategy).per_example
         tokens, flops = figures.tokens, figures.total_flops
         assert tokens is not None and flops is not None  # Qwen3-VL runs token trees, and has formulas
-        rates = {"model": node.model_rate(tokens, flops), **before}
+        flops += retrieval_flops * retrieves
+        # Labels are ranked by the thread that runs the strategy, of which each GPU's process has one.
+        ranking = {"retrieval": ranked * node.gpus} if retrieves else {}
+        rates = {"model": node.model_rate(tokens, flops), **before, **ranking}
         costs.append(Cost(workload, spec, figures.queries, tokens, flops, rates, node))
     return costs
 
@@ -223,7 +313,7 @@ def _processor(directory: Path) -> Any:
 
 @click.command()
 @click.option("--model", type=click.Choice(list(SIZES)), default="qwen3-vl-8b", show_default=True, help="Architecture.")
-@click.option("--strategy", multiple=True, default=("flat", "dci:group_size=20", "dci:group_size=100", "tree"))
+@click.option("--strategy", multiple=True, default=STRATEGIES, help="May be repeated; shortlist without clip=.")
 @click.option("--gpus", default=8, show_default=True, help="GPUs of a node.")
 @click.option("--cores", default=96, show_default=True, help="CPU cores of a node.")
 @click.option("--peak-tflops", default=989.0, show_default=True, help="Peak of a GPU, dense bfloat16 (H100 SXM).")
@@ -251,13 +341,17 @@ def main(model: str, strategy: Sequence[str], images_per_label: int, plot: Path 
     head = ["workload", "strategy", "queries", "tokens", "TFLOP", "images/s a node, model", "bottleneck"]
     click.echo(f"{model}, {date.today()}, {platform.processor() or platform.machine()}; cells are per image\n")
     click.echo(table([*head, "GPU-hours", "US$"], [cost.row() for cost in costs]))
-    feeds = {cost.workload: cost for cost in costs}
-    head = ["workload", "images", "labels", "decode", "preprocessing", "network", "storage"]
+    feeds = {
+        work: {part: pace for cost in costs if cost.workload == work for part, pace in cost.rates.items()}
+        for work in workloads
+    }
+    parts = [part for part in next(iter(feeds.values())) if part != "model"]
     rows = [
-        [work.name, f"{work.images:,}", f"{work.labels:,}", *(f"{one.rates[part]:,.0f}" for part in head[3:])]
-        for work, one in feeds.items()
+        [work.name, f"{work.images:,}", f"{work.labels:,}", *(f"{paces[part]:,.0f}" for part in parts)]
+        for work, paces in feeds.items()
     ]
-    click.echo("\nImages a second that a node can get ready:\n\n" + table(head, rows))
+    ready = table(["workload", "images", "labels", *parts], rows)
+    click.echo(f"\nImages a second that a node can get ready:\n\n{ready}")
     if plot is not None:
         draw(costs, plot)
 

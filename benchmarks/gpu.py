@@ -9,6 +9,7 @@ and costs none of the others. A new measurement is one more ``Part``.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -75,9 +76,9 @@ FULL = Scale(
 QUICK = Scale(25, 1, 1, ("--labels", "40"), ("dci:group_size=20", "flat"), ("internvl",))
 
 
-def parts(drawn: str, device: str, scale: Scale) -> Iterator[Part]:
-    """Yield the measurements on a random model that lies in a directory, the most telling first."""
-    model, on = f"random:{drawn}", ("--device", device)
+def parts(size: str, device: str, scale: Scale) -> Iterator[Part]:
+    """Yield the measurements on a random model that lies where they run, the most telling first."""
+    model, on = f"random:{size}", ("--device", device)
     fast = ("vlmkit", "bench", "speed", model, *on, "--dtype", "bfloat16")
     amount = ("--images", str(scale.images), "--in-flight", str(scale.in_flight), "--sample", "8")
     groups = ("--labels", str(scale.labels), "--group-size", "20", "--readout", "letter,likelihood")
@@ -120,8 +121,8 @@ class Outcome:
         return f"## {self.part.title}\n\n```console\n$ {command}\n{self.said}\n```"
 
 
-def run(part: Part) -> Outcome:
-    """Run a part, at most for its time."""
+def run(part: Part, folder: Path = ROOT) -> Outcome:
+    """Run a part in a folder, at most for its time."""
     started = time.perf_counter()
     try:
         done = subprocess.run(
@@ -129,7 +130,8 @@ def run(part: Part) -> Outcome:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=ROOT,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             timeout=part.seconds,
             check=False,
         )
@@ -171,7 +173,7 @@ def main(device: str, size: str | None, quick: bool, names: Sequence[str], outpu
         return
     size = size or ("qwen3-vl-1m" if quick else "qwen3-vl-8b")
     with TemporaryDirectory() as folder:
-        chosen = list(parts(f"{folder}/{size}", device, QUICK if quick else FULL))
+        chosen = list(parts(size, device, QUICK if quick else FULL))
         known = [part.name for part in chosen]
         if unknown := set(names).difference(known):
             raise click.UsageError(f"no part {', '.join(sorted(unknown))}; there are {', '.join(known)}")
@@ -185,9 +187,8 @@ def main(device: str, size: str | None, quick: bool, names: Sequence[str], outpu
         for part in chosen:
             if not names or part.name in names:
                 click.echo(f"{part.title}, at most {part.seconds} s", err=True)
-                outcomes.append(run(part))
+                outcomes.append(run(part, Path(folder)))
     page = report(outcomes, device, " ".join(["python", "benchmarks/gpu.py", *sys.argv[1:]]))
-    page = page.replace(f"{folder}/", "")
     output.mkdir(parents=True, exist_ok=True)
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     path = output / f"{date.today()}-{re.sub('[^a-z0-9]+', '-', name.lower())}.md"

@@ -57,7 +57,9 @@ def vlmkit(folder: Path, command: str) -> None:
     """Run a command in a folder, say which and how long it took; what it prints is no part of the table."""
     click.echo(f"$ vlmkit {command}", err=True)
     started = time.monotonic()
-    subprocess.run([sys.executable, "-m", "vlmkit", *shlex.split(command)], cwd=folder, check=True, stdout=sys.stderr)
+    subprocess.run(
+        [sys.executable, "-m", "vlmkit", *shlex.split(command)], cwd=folder, check=True, stdout=subprocess.DEVNULL
+    )
     click.echo(f"{time.monotonic() - started:,.0f} s", err=True)
 
 

@@ -257,6 +257,19 @@ def test_every_strategy_sees_the_same_images_with_the_same_labels(vlmkit_here, t
     assert "| labels | flat | dci:group_size=4,readout=letter |" in (tmp_path / "out.md").read_text()
 
 
+def test_cached_answers_are_replayed_and_told_from_what_was_paid_for(vlmkit_here, truth):
+    first = vlmkit_here(*arguments(truth, "--cache=kept.sqlite", "--output", "first", "--json"))
+    asked = {(point["strategy"], point["labels"]): point for point in read(first)["points"]}
+    assert asked["flat", 4]["cost"]["cached"] == 0
+    again = vlmkit_here(*arguments(truth, "--cache=kept.sqlite", "--output", "again", "--json"))
+    for point in read(again)["points"]:
+        before, cost = asked[point["strategy"], point["labels"]], point["cost"]
+        assert point["accuracy"] == before["accuracy"]
+        assert cost["cached"] == cost["queries"] == before["cost"]["queries"] and cost["forwards"] == 0
+    shown = vlmkit_here(*arguments(truth, "--cache=kept.sqlite", "--output", "again"))
+    assert "cached" in shown.stdout and "came out of the cache" in shown.stderr
+
+
 def names(output: Path) -> list[str]:
     found = sorted(path.name for path in output.iterdir())
     assert found == ["dci-group_size=4-readout=letter", "flat"]

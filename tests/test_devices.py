@@ -226,6 +226,20 @@ def test_results_are_those_of_one_process_though_one_is_killed_on_the_way(start,
 
 
 @pytest.mark.slow
+def test_processes_ask_as_the_run_was_calibrated(mortal, vlmkit_here, tmp_path):
+    auto = 'auto:calibration="glyphs:labels=1000,images=200,seed=1",examples=4,group-sizes="5,10",unit=queries'
+    command = ("run", "glyphs:labels=60,images=12", "--model", "mortal", "--output", "out", "--strategy", auto, *TWO)
+    assert vlmkit_here(*command, "--limit", 2).returncode == 0
+    path = tmp_path / "out" / "calibration.json"
+    report = json.loads(path.read_text())
+    assert report["chosen"] != "dci:group_size=10"
+    path.write_text(json.dumps({**report, "chosen": "dci:group_size=10"}))
+    done = vlmkit_here(*command)
+    assert done.returncode == 0, done.stderr
+    assert [one["trace"][0]["queries"] for one in records(tmp_path / "out").values()][2:] == [6] * 10
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_and_the_same_command_goes_on(start, tmp_path):
     command = (*GLYPHS[:1], "glyphs:labels=50,images=400", *GLYPHS[2:], *TWO, "--output", "out")
     process = start(*command)

@@ -180,6 +180,13 @@ def test_all_questions_about_an_image_go_to_one_server_and_the_answers_are_those
     assert sum((asked_at(server) for server in fleet), Counter()) == asked_at(alone)
 
 
+def test_a_process_that_asked_nothing_has_nothing_to_report(serve, connect):
+    backend = connect(serve(), serve())
+    assert backend.identity["model"] == "fake" and list(backend.report()) == []
+    backend.answer([choose(1)])
+    assert len(backend.report()) == 2
+
+
 def test_weights_share_out_the_images(serve, connect):
     one, other = serve(), serve()
     backend = ServerBackend("fake", f"{one.base_url};weight=9,{other.base_url}", **FORCED)

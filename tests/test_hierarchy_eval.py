@@ -112,6 +112,13 @@ def test_an_evaluation_goes_on_where_it_ended_and_asks_nothing_twice(vlmkit_here
     assert (refused.returncode, "strategy.mode was" in refused.stderr) == (2, True)
 
 
+def test_cached_answers_are_replayed(vlmkit_here, bank):
+    asked = ("hierarchy", "eval", "bank.jsonl", "--model", "scripted", "--cache=kept.sqlite", "--json", "--output")
+    first, again = (results_of(vlmkit_here(*asked, output)) for output in ("first", "again"))
+    assert first["metrics"] == again["metrics"]
+    assert (first["usage"]["cached"], again["usage"]["cached"]) == (0, first["usage"]["queries"])
+
+
 def test_a_picture_that_cannot_be_read_fails_alone_and_is_asked_about_again(vlmkit_here, tmp_path):
     vlmkit_here("glyphs", "draw", "pictures", "--labels", 6, "--images", 6)
     labels = (tmp_path / "pictures" / "labels.txt").read_text(encoding="utf-8").splitlines()

@@ -133,6 +133,17 @@ def test_a_model_is_asked_and_the_same_command_goes_on(vlmkit_here, benchmark, t
     assert f"{len(benchmark.items)} answers are there already" in done.stderr and done.returncode == 0
 
 
+def test_cached_answers_are_replayed(vlmkit_here, benchmark, tmp_path):
+    asked = ("--model", "scripted", "--limit", "5", "--cache=kept.sqlite", "--output")
+    first, again = (evaluated(vlmkit_here, benchmark, *asked, output) for output in ("first", "again"))
+    assert first["figures"] == again["figures"]
+    usages = [
+        json.loads(next((tmp_path / output).glob("*/results.json")).read_text())["usage"]
+        for output in ("first", "again")
+    ]
+    assert [usage["cached"] for usage in usages] == [0, usages[0]["queries"]]
+
+
 def test_a_run_of_vlmkit_run_is_judged_beside_predictions(vlmkit_here, benchmark, tmp_path):
     truth = tmp_path / "truth.json"
     truth.write_text(json.dumps({one.id: one.gt for one in benchmark.items}))

@@ -73,9 +73,10 @@ def test_environment_switches_tracing_on(vlmkit_here) -> None:
     assert done.stdout.startswith("[") and "loading" not in done.stdout
 
 
-def test_a_module_that_is_not_installed_is_loaded_on_request(vlmkit_here, module) -> None:
+@pytest.mark.parametrize("variable", ["VLMKIT_LOAD_PLUGINS", "VLMKIT_LOAD_PLUGIN"])
+def test_a_module_that_is_not_installed_is_loaded_on_request(vlmkit_here, module, variable) -> None:
     name = module(STRATEGY)
-    done = vlmkit_here("ls", "strategies", "--json", VLMKIT_LOAD_PLUGIN=name)
+    done = vlmkit_here("ls", "strategies", "--json", **{variable: name})
     assert f'"owner": "{name} (no distribution ?)"' in done.stdout
     done = vlmkit_here("--load-plugin", name, "ls", "strategies", "--json")
     assert '"name": "traced"' in done.stdout

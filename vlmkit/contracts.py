@@ -19,7 +19,6 @@ from vlmkit.types import (
     Prediction,
     Query,
     Ranking,
-    Task,
     Taxonomy,
 )
 
@@ -42,8 +41,12 @@ class Strategy(Protocol):
         """Capabilities that the strategy's queries need."""
         ...
 
-    def solve(self, task: Task) -> Solving:
-        """Solve one task, one round of queries at a time."""
+    def solve(self, task: Any) -> Solving:
+        """Solve one task, one round of queries at a time.
+
+        Args:
+            task: A ``Classify`` or an ``Ask``; a strategy that solves one kind alone says so in its annotation.
+        """
         ...
 
 

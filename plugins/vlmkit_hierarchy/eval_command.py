@@ -13,7 +13,7 @@ from vlmkit import Letter, Likelihood, Pipeline
 from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, MODEL, Budget
+from vlmkit.cli.options import CACHE, CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, MODEL, Budget
 from vlmkit.cli.output import console, print_json, warning
 from vlmkit.engine.models import Loading
 from vlmkit.errors import UserError
@@ -77,6 +77,7 @@ READOUTS: Mapping[str, Letter | Likelihood | None] = {"letter": Letter(), "likel
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask about the first N images only.")
 @LOADING
 @IN_FLIGHT
+@CACHE
 @FAIL_ON_ERROR
 @click.option("--fresh", is_flag=True, help="Start a new run, whatever unfinished one there is.")
 @click.option("--json", is_flag=True, help="Print the results as JSON.")
@@ -144,6 +145,7 @@ def _ask(
     limit: int | None,
     loading: Loading,
     in_flight: int,
+    cache: Path | None,
     fail_on_error: Budget,
     fresh: bool,
     display: Display,
@@ -183,6 +185,7 @@ def _ask(
         strategy,
         prompt=prompt or (text_prompt() if mode == "text" else None),
         in_flight=in_flight,
+        cache=cache,
         keep_exchanges=True,
         plugins=plugins,
         **loading,

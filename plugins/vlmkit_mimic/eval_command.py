@@ -14,6 +14,7 @@ from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import (
+    CACHE,
     CONFIG,
     DISPLAY,
     FAIL_ON_ERROR,
@@ -90,6 +91,7 @@ _DEFAULT_FACTORS = FACTORS[:5]
 @SEED
 @LOADING
 @IN_FLIGHT
+@CACHE
 @FAIL_ON_ERROR
 @click.option("--json", is_flag=True, help="Print the figures as JSON.")
 @DISPLAY
@@ -173,6 +175,7 @@ def _ask(
     seed: int,
     loading: Loading,
     in_flight: int,
+    cache: Path | None,
     fail_on_error: Budget,
     display: Display,
 ) -> dict[str, Any]:
@@ -186,6 +189,7 @@ def _ask(
         strategy,
         seed=seed,
         in_flight=in_flight,
+        cache=cache,
         plugins=plugins,
         **loading,
     ) as pipeline:

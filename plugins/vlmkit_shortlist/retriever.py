@@ -24,6 +24,7 @@ class Retriever:
     embedder: Embedder
     template: str
     _words: dict[str, NDArray[np.float32]] = field(factory=dict, init=False, repr=False)
+    _stacked: tuple[tuple[str, ...], NDArray[np.float32]] | None = field(default=None, init=False, repr=False)
 
     def nearest(self, images: Sequence[Image], names: Sequence[str], k: int) -> list[str]:
         """Return the ``k`` names nearest to the images' mean, nearest first; the earlier one wins a tie."""
@@ -31,8 +32,12 @@ class Retriever:
         return [names[place] for place in np.argsort(-likeness, kind="stable")[:k]]
 
     def _embedded(self, names: Sequence[str]) -> NDArray[np.float32]:
-        """Return the embeddings of names, float32 [n, d]."""
+        """Return the embeddings of names, float32 [n, d]; the names of the task before cost nothing."""
+        names = tuple(names)
+        if self._stacked is not None and self._stacked[0] == names:
+            return self._stacked[1]
         if new := [name for name in names if name not in self._words]:
             found = self.embedder.texts([self.template.replace("{}", name) for name in new])
             self._words |= zip(new, found, strict=True)
-        return np.stack([self._words[name] for name in names])
+        self._stacked = names, np.stack([self._words[name] for name in names])
+        return self._stacked[1]

@@ -1,4 +1,4 @@
-"""Where the answer cache is: the option ``--cache``, and the default file."""
+"""Where the answer cache is: the values of ``--cache``, and the default file."""
 
 from __future__ import annotations
 
@@ -43,13 +43,3 @@ def default_file(context: click.Context) -> Path:
     caches = _CACHES.resolve_envvar_value(context)
     home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     return Path(caches or home) / "vlmkit" / f"answers{ENDING}"
-
-
-CACHE = click.option(
-    "--cache",
-    is_flag=False,
-    flag_value=DEFAULT,
-    type=CacheFile(),
-    metavar="[FILE]",
-    help=f"Keep answers, and replay those of earlier runs (vlmkit cache). FILE ends in {ENDING}.",
-)

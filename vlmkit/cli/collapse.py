@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import click
 from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget
+from vlmkit.cli.options import CACHE, CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget
 from vlmkit.cli.output import console, note, print_json, show, table, warning, write_text
 from vlmkit.cli.several import Several
 from vlmkit.contracts import Backend, OffersTaxonomy
@@ -66,6 +66,7 @@ from vlmkit.runs.fingerprint import model_identity
 )
 @LOADING
 @IN_FLIGHT
+@CACHE
 @FAIL_ON_ERROR
 @click.option(
     "--plot",
@@ -94,6 +95,7 @@ def collapse(
     output: Path | None,
     loading: Loading,
     in_flight: int,
+    cache: Path | None,
     fail_on_error: Budget,
     plot: Path | None,
     markdown: Path | None,
@@ -113,6 +115,7 @@ def collapse(
     from vlmkit.bench.collapse.plot import plot as draw
     from vlmkit.bench.collapse.tables import csv_text, sheets
     from vlmkit.bench.plot import check_plot
+    from vlmkit.cache import AnswerStore
     from vlmkit.engine.models import build_backend
     from vlmkit.runs import to_json
     from vlmkit.testing.parity_page import setting
@@ -126,7 +129,7 @@ def collapse(
     dataset = builder.dataset(source)
     words = default_prompt() if prompt is None else named_prompt(prompt)
     backend = build_backend(model, builder, **loading)
-    with closing(backend):
+    with closing(backend), nullcontext() if cache is None else AnswerStore.open(cache) as store:
         cells = Cells(
             backend=backend,
             strategies={spec: builder.strategy(spec) for spec in specs},
@@ -137,6 +140,7 @@ def collapse(
             taxonomy=dataset.taxonomy if isinstance(dataset, OffersTaxonomy) else None,
             prompt=words,
             in_flight=in_flight,
+            cache=store,
             output=output or _folder(backend, str(source), words, subsets),
             plugins=plugins,
             config=plain_options(context),
@@ -154,6 +158,8 @@ def collapse(
         points = [
             Point.of(strategy, count, cells.records(strategy, count)) for strategy in specs for count in cells.labels
         ]
+    if any(point.cost.cached for point in points):
+        warning("answers came out of the cache: forwards, tokens and seconds are those of the other questions")
     machine = setting(loading["device"])
     asked_about = f"{model}, {images:,} images for each of {seeds:,} seeds"
     shown = sheets(points)

@@ -127,6 +127,7 @@ class Commands(LazyGroup):
 )
 @click.option(
     "--load-plugin",
+    envvar="VLMKIT_LOAD_PLUGINS",
     multiple=True,
     is_eager=True,
     metavar="MODULE",

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import click
 from attrs import frozen
 
+from vlmkit.cli.cache_file import DEFAULT, ENDING, CacheFile
 from vlmkit.cli.completion import names
 from vlmkit.cli.config_file import read_config
 from vlmkit.cli.display import Display, Kind
@@ -237,6 +238,15 @@ DISPLAY = _in_order(
 
 IN_FLIGHT = click.option(
     "--in-flight", type=click.IntRange(min=1), default=32, show_default=True, help="Most examples worked on at once."
+)
+
+CACHE = click.option(
+    "--cache",
+    is_flag=False,
+    flag_value=DEFAULT,
+    type=CacheFile(),
+    metavar="[FILE]",
+    help=f"Keep answers, and replay those of earlier runs (vlmkit cache). FILE ends in {ENDING}.",
 )
 
 ENGINE = _in_order(

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from vlmkit.cli.answers import Answers
-from vlmkit.cli.cache_file import CACHE
 from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
 from vlmkit.cli.options import (
+    CACHE,
     CONFIG,
     DATA,
     DISPLAY,

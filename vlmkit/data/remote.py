@@ -161,9 +161,20 @@ def _first_reached(addresses: Sequence[str], port: int, deadline: float) -> sock
 
 
 def _tls(plain: socket.socket, parts: SplitResult) -> socket.socket:
+    """Encrypt a connection to an https address, with a server that proves to be the host of that name.
+
+    Raises:
+        _Refused: It does not.
+    """
     if parts.scheme == "http":
         return plain
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
+    try:
+        return ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
+    except ssl.SSLCertVerificationError as error:
+        raise _Refused(
+            f"its certificate is refused ({error.verify_message.rstrip('.')})",
+            "check the address; for a server of yours name a file with its authority in SSL_CERT_FILE",
+        ) from None
 
 
 def _cut(connected: socket.socket) -> None:

@@ -33,6 +33,9 @@ Images = OneImage | Iterable[OneImage]
 Labels = str | Path | LabelSpace | Iterable[Label | str]
 """Label names, a label space, or the path of a label file."""
 
+_Calibration = tuple[LabelSpace, Mapping[str, Any]]
+"""What a strategy that chooses by measuring was measured for, and its report."""
+
 _OPENER = Opener()
 
 
@@ -40,7 +43,8 @@ class Pipeline:
     """A strategy on a model.
 
     Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model. It pickles as
-    what it was made from, and with what calibration found: the process that unpickles it makes its own.
+    what it was made from and what its calibration found: the process that unpickles it makes its own, and measures
+    nothing again.
 
     Args:
         model: An adapter's spec (``tiny``), a checkpoint directory, a hub id, or a backend, which stays its owner's
@@ -50,7 +54,8 @@ class Pipeline:
         prompt: The words of the questions: a prompt, the name of a built-in one, or a file.
         in_flight: Most examples worked on at once.
         keep_exchanges: Whether ``Solved.exchanges`` holds every query and answer.
-        cache: File of answers, made where there is none; what is in it is not asked again.
+        cache: File of answers, made where there is none; what is in it is not asked again. Or such a file that is
+            open, which stays its opener's to close.
         opener: Opens the pictures: how large they may be, and whether addresses are fetched.
         plugins: Where names are looked up; by default all installed plugins.
         **loading: How the model is loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
@@ -68,7 +73,7 @@ class Pipeline:
         prompt: str | Path | Prompt | None = None,
         in_flight: int = 32,
         keep_exchanges: bool = False,
-        cache: str | Path | None = None,
+        cache: str | Path | AnswerStore | None = None,
         opener: Opener = _OPENER,
         plugins: PluginHost | None = None,
         **loading: Unpack[Loading],
@@ -83,12 +88,13 @@ class Pipeline:
             build_backend(str(model), builder, **loading) if isinstance(model, str | Path) else model
         )
         check_capabilities(self.strategy, self.uncached)
-        self._store = None if cache is None else AnswerStore.open(Path(cache))
-        self.backend = self.uncached if self._store is None else cached(self.uncached, self._store)
+        self._opened = AnswerStore.open(Path(cache)) if isinstance(cache, str | Path) else None
+        store = cache if isinstance(cache, AnswerStore) else self._opened
+        self.backend = self.uncached if store is None else cached(self.uncached, store)
         self._engine = Engine(
             self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges, opener=opener
         )
-        self._calibrated: tuple[LabelSpace, Mapping[str, Any]] | None = None
+        self._calibration: _Calibration | None = None
         self._again = partial(
             Pipeline,
             model,
@@ -97,18 +103,18 @@ class Pipeline:
             prompt=self.prompt,
             in_flight=in_flight,
             keep_exchanges=keep_exchanges,
-            cache=None if self._store is None else self._store.path.absolute(),
+            cache=None if store is None else store.path.absolute(),
             opener=opener,
             plugins=plugins,
             **loading,
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (self._again, self._calibrated)
+    def __reduce__(self) -> tuple[Callable[..., Pipeline], tuple[Any, ...]]:
+        return _remade, (self._again, self._calibration)
 
     def on(self, device: str) -> Pipeline:
         """Return the same on another device, with a model of its own that is not loaded."""
-        return _made_again(partial(self._again, device=device), self._calibrated)
+        return _remade(partial(self._again, device=device), self._calibration)
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
@@ -156,7 +162,7 @@ class Pipeline:
             UserError: The request as a whole is wrong.
         """
         space = _label_space(labels, taxonomy)
-        if isinstance(self.strategy, Calibrates) and (self._calibrated is None or self._calibrated[0] != space):
+        if self._calibration is None or self._calibration[0] != space:
             self.calibrate(space)
         return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy, stop=stop)
 
@@ -191,15 +197,15 @@ class Pipeline:
                 self.uncached, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
             )
         self._engine = evolve(self._engine, strategy=self.strategy.settled(report))
-        self._calibrated = labels, report
+        self._calibration = labels, report
         return report
 
     def close(self) -> None:
-        """Release the model, unless it was given as a backend, and the cache."""
+        """Release the model and the cache, unless they were given ready-made."""
         if self._owns_backend:
             self.backend.close()
-        if self._store is not None:
-            self._store.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -215,10 +221,11 @@ class Pipeline:
             yield solved.prediction
 
 
-def _made_again(again: Callable[[], Pipeline], calibrated: tuple[LabelSpace, Mapping[str, Any]] | None) -> Pipeline:
+def _remade(again: Callable[[], Pipeline], calibration: _Calibration | None) -> Pipeline:
+    """Return a pipeline made anew, with the choice of the earlier one."""
     pipeline = again()
-    if calibrated is not None:
-        pipeline.calibrate(*calibrated)
+    if calibration is not None:
+        pipeline.calibrate(*calibration)
     return pipeline
 
 

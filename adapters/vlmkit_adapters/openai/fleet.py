@@ -120,7 +120,9 @@ class Fleet:
         return list(names)
 
     def report(self) -> Sequence[str]:
-        """Return what each server did, one line each."""
+        """Return what each server did, one line each; nothing where this process asked none of them."""
+        if not any(server.queries or server.errors for server in self.servers):
+            return ()
         return [
             f"{server.address.url}: {server.queries:,} queries, {server.errors:,} errors, {server.seconds:,.1f} s"
             for server in self.servers

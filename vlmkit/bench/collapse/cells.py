@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vlmkit.bench.collapse.images import Sample
 from vlmkit.bench.collapse.subsets import Kind, Narrowed, Subsets
+from vlmkit.cache import AnswerStore
 from vlmkit.contracts import Backend, Remembers, Strategy
 from vlmkit.engine import check_capabilities
 from vlmkit.engine.pipeline import Pipeline
@@ -60,6 +61,7 @@ class Cells:
         taxonomy: The tree that the labels are leaves of, or None.
         prompt: The words of the questions.
         in_flight: Most images worked on at once.
+        cache: The answer cache, if there is one; stays its opener's to close.
         output: Where the run directories are written.
         plugins: Whose hooks observe the runs.
         config: The merged options, for the manifests.
@@ -78,6 +80,7 @@ class Cells:
     taxonomy: Taxonomy | None
     prompt: Prompt
     in_flight: int
+    cache: AnswerStore | None
     output: Path
     plugins: PluginHost
     config: Mapping[str, Any]
@@ -158,6 +161,7 @@ class Cells:
                 seed=cell.seed,
                 prompt=self.prompt,
                 in_flight=self.in_flight,
+                cache=self.cache,
                 plugins=self.plugins,
             ),
             dataset=sample,
@@ -175,6 +179,9 @@ class Cells:
         )
 
     def _warm_up(self, cell: Cell) -> None:
-        """Answer about one image: what loading and a first forward take is not the first cell's to pay."""
-        sample, pipeline = self.samples[cell.seed], self._experiment(cell).pipeline
+        """Answer about one image: what loading and a first forward take is not the first cell's to pay.
+
+        No cache learns of it, so that the first cell asks, too.
+        """
+        sample, pipeline = self.samples[cell.seed], evolve(self, cache=None)._experiment(cell).pipeline
         list(pipeline.solve(sample.examples[:1], sample.labels, taxonomy=self.taxonomy))

@@ -23,6 +23,7 @@ class Cost:
 
     Args:
         queries: Questions.
+        cached: Those of the questions whose answers came out of the answer cache, and cost nothing else.
         forwards: Passes of the language model.
         tokens: Tokens through the language model.
         seconds: Seconds in the backend.
@@ -30,6 +31,7 @@ class Cost:
     """
 
     queries: float
+    cached: float
     forwards: float
     tokens: float
     seconds: float
@@ -39,7 +41,7 @@ class Cost:
     def of(cls, records: Sequence[Record]) -> Self:
         """Return the means over records, the failed ones included; there must be one."""
         whole = sum((record.usage for record in records), Usage())
-        sums = whole.queries, whole.forwards, whole.tokens.total, whole.seconds, whole.cost
+        sums = whole.queries, whole.cached, whole.forwards, whole.tokens.total, whole.seconds, whole.cost
         return cls(*(value / len(records) for value in sums))
 
 

@@ -69,13 +69,20 @@ def _accuracies(points: Sequence[Point]) -> Sheet:
 
 
 def _costs(points: Sequence[Point]) -> Sheet:
-    priced = any(point.cost.price for point in points)
+    replayed, priced = any(point.cost.cached for point in points), any(point.cost.price for point in points)
     rows = []
     for point in points:
         cost = point.cost
-        figures = [f"{cost.queries:.1f}", f"{cost.forwards:.2f}", f"{cost.tokens:,.0f}", f"{cost.seconds:.3f}"]
-        rows.append((*_named(point), *figures, *([f"{cost.price:.4f}"] if priced else [])))
-    heads = ("strategy", "labels", "questions", "forwards", "tokens", "seconds", *(["price"] if priced else []))
+        figures = {
+            "questions": f"{cost.queries:.1f}",
+            **({"cached": f"{cost.cached:.1f}"} if replayed else {}),
+            "forwards": f"{cost.forwards:.2f}",
+            "tokens": f"{cost.tokens:,.0f}",
+            "seconds": f"{cost.seconds:.3f}",
+            **({"price": f"{cost.price:.4f}"} if priced else {}),
+        }
+        heads = ("strategy", "labels", *figures)
+        rows.append((*_named(point), *figures.values()))
     return Sheet("Cost of an image", heads, tuple(rows))
 
 

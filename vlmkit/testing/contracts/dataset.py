@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from vlmkit.contracts import Dataset, Skims
@@ -25,19 +26,19 @@ def check_dataset(dataset: Dataset) -> None:
         ContractError: It breaks a rule.
     """
     rules = Rules(type(dataset).__name__)
-    labels = dataset.labels
+    with rules.no_error("labels and len() must raise nothing"):
+        labels, size = dataset.labels, len(dataset)
     rules.demand(isinstance(labels, LabelSpace), "labels must be a LabelSpace", f"it is a {type(labels).__name__}")
-    told = _read(rules, iter(dataset), "iterating must raise nothing")
-    rules.demand(len(dataset) == len(told), "len() must count the examples", f"{len(dataset)} are {len(told)}")
-    ids = [name for name, _, _ in told]
-    twice = sorted({name for name in ids if ids.count(name) > 1})
+    told = _read(rules, dataset.__iter__, "iterating must raise nothing")
+    rules.demand(size == len(told), "len() must count the examples", f"{size} are {len(told)}")
+    twice = [name for name, times in Counter(name for name, _, _ in told).items() if times > 1]
     rules.demand(not twice, "each example must have an id of its own", f"{twice[:3]} stand several times")
     strange = [target for _, target, _ in told if target is not None and target not in labels.names]
     rules.demand(not strange, "targets must be labels", f"{strange[:3]} are none")
-    again = _read(rules, iter(dataset), "iterating again must raise nothing")
+    again = _read(rules, dataset.__iter__, "iterating again must raise nothing")
     rules.demand(again == told, "iterating again must give the same examples", "they differ")
     if isinstance(dataset, Skims):
-        skimmed = _read(rules, dataset.skim(), "skimming must raise nothing")
+        skimmed = _read(rules, dataset.skim, "skimming must raise nothing")
         rules.demand(skimmed == told, "skim() must tell the same ids, targets and questions", "they differ")
     with rules.no_error("the first pictures must decode"):
         for example in islice(dataset, _OPENED):
@@ -45,9 +46,11 @@ def check_dataset(dataset: Dataset) -> None:
                 open_image(source, name=example.id)
 
 
-def _read(rules: Rules, examples: Iterator[Example], rule: str) -> list[tuple[str, str | None, str | None]]:
+def _read(
+    rules: Rules, examples: Callable[[], Iterator[Example]], rule: str
+) -> list[tuple[str, str | None, str | None]]:
     with rules.no_error(rule):
-        read = list(examples)
+        read = list(examples())
     other = [type(example).__name__ for example in read if not isinstance(example, Example)]
     rules.demand(not other, "an Example must come", f"a {other[:1]} came")
     return [(example.id, example.target, example.question) for example in read]

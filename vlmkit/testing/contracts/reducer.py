@@ -32,6 +32,8 @@ def check_reducer(reducer: Reducer) -> None:
         visual = Visual(torch.randn(tokens, 8, generator=random), attention)
         with rules.no_error(f"{tokens} visual tokens must be grouped"):
             groups, again, kept = reducer.groups(visual), reducer.groups(visual), reducer.kept(tokens)
+        kind = type(groups).__name__
+        rules.demand(isinstance(groups, torch.Tensor), "groups must come as a tensor", f"a {kind} came")
         shape = (tuple(groups.shape), groups.dtype)
         rules.demand(shape == ((tokens,), torch.int64), f"groups of {tokens} must be int64 [{tokens}]", f"was {shape}")
         rules.demand(int(groups.min()) >= -1, "a group must be -1 or more", f"one is {int(groups.min())}")
