@@ -33,9 +33,6 @@ Images = OneImage | Iterable[OneImage]
 Labels = str | Path | LabelSpace | Iterable[Label | str]
 """Label names, a label space, or the path of a label file."""
 
-_Calibration = tuple[LabelSpace, Mapping[str, Any]]
-"""What a strategy that chooses by measuring was measured for, and its report."""
-
 _OPENER = Opener()
 
 
@@ -43,8 +40,7 @@ class Pipeline:
     """A strategy on a model.
 
     Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model. It pickles as
-    what it was made from and what its calibration found: the process that unpickles it makes its own, and measures
-    nothing again.
+    what it was made from, and with what calibration found: the process that unpickles it makes its own.
 
     Args:
         model: An adapter's spec (``tiny``), a checkpoint directory, a hub id, or a backend, which stays its owner's
@@ -94,7 +90,7 @@ class Pipeline:
         self._engine = Engine(
             self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges, opener=opener
         )
-        self._calibration: _Calibration | None = None
+        self._calibrated: tuple[LabelSpace, Mapping[str, Any]] | None = None
         self._again = partial(
             Pipeline,
             model,
@@ -109,12 +105,12 @@ class Pipeline:
             **loading,
         )
 
-    def __reduce__(self) -> tuple[Callable[..., Pipeline], tuple[Any, ...]]:
-        return _remade, (self._again, self._calibration)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (self._again, self._calibrated)
 
     def on(self, device: str) -> Pipeline:
         """Return the same on another device, with a model of its own that is not loaded."""
-        return _remade(partial(self._again, device=device), self._calibration)
+        return _made_again(partial(self._again, device=device), self._calibrated)
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
@@ -162,7 +158,7 @@ class Pipeline:
             UserError: The request as a whole is wrong.
         """
         space = _label_space(labels, taxonomy)
-        if self._calibration is None or self._calibration[0] != space:
+        if isinstance(self.strategy, Calibrates) and (self._calibrated is None or self._calibrated[0] != space):
             self.calibrate(space)
         return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy, stop=stop)
 
@@ -197,7 +193,7 @@ class Pipeline:
                 self.uncached, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
             )
         self._engine = evolve(self._engine, strategy=self.strategy.settled(report))
-        self._calibration = labels, report
+        self._calibrated = labels, report
         return report
 
     def close(self) -> None:
@@ -221,11 +217,10 @@ class Pipeline:
             yield solved.prediction
 
 
-def _remade(again: Callable[[], Pipeline], calibration: _Calibration | None) -> Pipeline:
-    """Return a pipeline made anew, with the choice of the earlier one."""
+def _made_again(again: Callable[[], Pipeline], calibrated: tuple[LabelSpace, Mapping[str, Any]] | None) -> Pipeline:
     pipeline = again()
-    if calibration is not None:
-        pipeline.calibrate(*calibration)
+    if calibrated is not None:
+        pipeline.calibrate(*calibrated)
     return pipeline
 
 
