@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator
-from copy import copy
 from itertools import pairwise
 
 import PIL.Image
@@ -198,19 +197,6 @@ def test_a_pipeline_calibrates_once_and_then_asks_as_the_chosen_strategy():
         solved = list(pipeline.solve(OTHERS, NAMES))
     assert _most_options(solved) == 5
     assert sum(one.prediction.label == one.example.target for one in solved) > 20
-
-
-def test_a_pipeline_made_again_elsewhere_measures_nothing_anew(monkeypatch):
-    pipeline = Pipeline(model(dilution=0.03), auto())
-    pipeline.calibrate(NAMES)
-    before = list(pipeline.classify([colour(number) for number in range(200, 203)], NAMES))
-
-    def forbidden(*_: object, **__: object):
-        raise AssertionError("calibrated twice")
-
-    monkeypatch.setattr(Auto, "calibrate", forbidden)
-    for again in (copy(pipeline), pipeline.on("cpu")):  # a copy is made as an unpickled one is
-        assert list(again.classify([colour(number) for number in range(200, 203)], NAMES)) == before
 
 
 def test_a_report_is_taken_for_a_measurement():
