@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from vlmkit.errors import BackendError, ImageError, ServerError, SystematicError, UserError
 from vlmkit.runs.failures import AT_FIRST, IN_A_ROW, FailureWatch
+from vlmkit.runs.interruption import Interruption
 
 COLOURS = ("run", "colours:images=12", "--strategy", "halves", "--model", "colours")
 SCRIPTED = ("--labels", "labels.txt", "--model", "scripted", "--strategy", "flat")
@@ -84,6 +86,14 @@ def test_sigterm_finishes_what_is_in_flight_and_says_the_command_that_goes_on(vl
     assert last.startswith(f"interrupted after {len(kept)} of 12 examples; go on with: vlmkit run colours:images=12 ")
     assert vlmkit_here(*command_in(last)).returncode == 0
     assert records(directory)[: len(kept)] == kept and len(records(directory)) == 12
+
+
+def test_second_ctrl_c_does_not_end_an_interactive_session(monkeypatch):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with pytest.raises(KeyboardInterrupt), Interruption():
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+    assert not any(isinstance(thread, threading.Timer) for thread in threading.enumerate())
 
 
 def test_second_ctrl_c_ends_at_once(toy, tmp_path, environment):

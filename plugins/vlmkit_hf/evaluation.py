@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -103,7 +104,7 @@ class Evaluation:
         spec = Spec.parse(run.fingerprint["data"])
         options = dict(spec.options)
         source = options.get("name") or options.get("path") or spec.name
-        local = spec.name != "hf" or Path(source).expanduser().exists()
+        local = spec.name != "hf" or os.path.exists(os.path.expanduser(source))
         session = run.manifest["session"]
         return cls(
             model=model or run.manifest["model"]["model"],

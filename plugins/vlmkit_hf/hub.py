@@ -124,7 +124,7 @@ class HubDataset(Table):
 
     @property
     def _local(self) -> Path:
-        return Path(self.name).expanduser()
+        return Path(os.path.expanduser(self.name))
 
     @property
     def _source(self) -> dict[str, Any]:

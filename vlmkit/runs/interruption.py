@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from types import FrameType, TracebackType
@@ -24,8 +25,9 @@ class Interruption:
     """Takes the signals that end a run. Use it in a ``with`` statement, for as long as the run is at work.
 
     The first signal is noted in ``asked``. The second raises ``KeyboardInterrupt`` and, where threads still wait for
-    something then, ends the process after ``GRACE``. Ignored signals stay ignored, as ``nohup`` wants it. Only the main
-    thread can take signals; on others nothing changes.
+    something then, ends the process after ``GRACE``; not that of an interactive session, which has more to lose.
+    Ignored signals stay ignored, as ``nohup`` wants it. Only the main thread can take signals; on others nothing
+    changes.
     """
 
     asked: bool = field(default=False, init=False)
@@ -41,7 +43,7 @@ class Interruption:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._give_back()
-        if self._at_once:
+        if self._at_once and not hasattr(sys, "ps1"):
             end = threading.Timer(GRACE, os._exit, (128 + signal.SIGINT,))
             end.daemon = True
             end.start()
