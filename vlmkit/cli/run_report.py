@@ -19,7 +19,7 @@ PREDICTIONS_SHOWN = 50
 def results_table(results: Mapping[str, Any], *, judged: bool) -> Table:
     """Return the results as a table; without targets it shows no accuracy."""
     n, metrics, usage = results["n"], results["metrics"], results["usage"]
-    solved = n["done"] or 1
+    tried = n["done"] + n["failed"] or 1
     rows = [("status", results["status"])]
     if judged:
         rows += [("accuracy", _share(metrics["accuracy"])), ("top-5 accuracy", _share(metrics["top5_accuracy"]))]
@@ -31,9 +31,9 @@ def results_table(results: Mapping[str, Any], *, judged: bool) -> Table:
         ("examples", f"{n['done']:,} of {n['total']:,}"),
         ("failed", f"{n['failed']:,}"),
         ("queries", f"{usage['queries']:,}" + (f" ({usage['cached']:,} from the cache)" if usage["cached"] else "")),
-        ("forwards per example", f"{usage['forwards'] / solved:.2f}"),
-        ("tokens per example", f"{sum(usage['tokens'].values()) / solved:,.0f}"),
-        ("seconds per example", f"{usage['seconds'] / solved:.3f}"),
+        ("forwards per example", f"{usage['forwards'] / tried:.2f}"),
+        ("tokens per example", f"{sum(usage['tokens'].values()) / tried:,.0f}"),
+        ("seconds per example", f"{usage['seconds'] / tried:.3f}"),
     ]
     if usage["retries"]:
         rows.append(("retries", f"{usage['retries']:,}"))

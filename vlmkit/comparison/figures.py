@@ -25,7 +25,7 @@ _SHARES = ("accuracy", "top5_accuracy", "none_rate", "invalid_rate")
 
 @frozen
 class Cost:
-    """What one example with a prediction cost, that of failed ones shared out.
+    """What one example cost, the failed ones included.
 
     Args:
         queries: Questions answered.
@@ -43,8 +43,8 @@ class Cost:
     def of(cls, records: Sequence[Record]) -> Self:
         """Return the mean cost over records."""
         usage = sum((record.usage for record in records), Usage())
-        done = sum(record.error is None for record in records) or 1
-        return cls(usage.queries / done, usage.forwards / done, usage.tokens.total / done, usage.seconds / done)
+        tried = len(records) or 1
+        return cls(usage.queries / tried, usage.forwards / tried, usage.tokens.total / tried, usage.seconds / tried)
 
 
 @frozen
