@@ -9,7 +9,6 @@ and costs none of the others. A new measurement is one more ``Part``.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -40,7 +39,7 @@ class Part:
         name: How the command line calls it.
         title: What it shows.
         seconds: Most seconds that it may take.
-        command: Arguments of ``python -m``.
+        command: A module or a script, with its arguments.
     """
 
     name: str
@@ -93,7 +92,7 @@ def parts(size: str, device: str, scale: Scale) -> Iterator[Part]:
     for dtype in small:
         yield Part(f"parity-{dtype}", f"Parity of all families in {dtype}", 60, (*same, dtype, *scale.families))
     heads = ("--heads", "32", "--kv-heads", "8", "--size", "128", "--rows", str(scale.labels // 20))
-    yield Part("attention", "Attention, each way", 30, ("benchmarks.attention", *on, *heads))
+    yield Part("attention", "Attention, each way", 30, (str(ROOT / "benchmarks" / "attention.py"), *on, *heads))
     tests = str(ROOT / "tests" / "test_cuda.py")
     yield Part("tests", "Tests that need CUDA", 45, ("pytest", "-q", "-n", "0", "-m", "cuda", tests))
 
@@ -126,12 +125,11 @@ def run(part: Part, folder: Path = ROOT) -> Outcome:
     started = time.perf_counter()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", *part.command],
+            [sys.executable, *(() if part.command[0].endswith(".py") else ("-m",)), *part.command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
             timeout=part.seconds,
             check=False,
         )
