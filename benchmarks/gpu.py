@@ -39,7 +39,7 @@ class Part:
         name: How the command line calls it.
         title: What it shows.
         seconds: Most seconds that it may take.
-        command: A module or a script, with its arguments.
+        command: A module and its arguments, or a script and its.
     """
 
     name: str
@@ -125,7 +125,7 @@ def run(part: Part, folder: Path = ROOT) -> Outcome:
     started = time.perf_counter()
     try:
         done = subprocess.run(
-            [sys.executable, *(() if part.command[0].endswith(".py") else ("-m",)), *part.command],
+            [sys.executable, *([] if part.command[0].endswith(".py") else ["-m"]), *part.command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

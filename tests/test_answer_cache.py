@@ -39,7 +39,7 @@ from vlmkit.cache import AnswerStore, cached
 from vlmkit.cache.keys import Keys
 from vlmkit.cache.values import from_bytes, to_bytes
 from vlmkit.errors import BackendError, CacheError
-from vlmkit.local.beside import beside_weights
+from vlmkit.local.digests import beside_weights
 from vlmkit.testing.strategies import ballots, label_names
 from vlmkit_adapters.openai import ServerBackend
 from vlmkit_strategies.dci import DCI

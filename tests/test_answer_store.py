@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -100,6 +101,28 @@ def test_what_is_no_cache_is_refused_and_left_as_it_is(folder):
             store.read({b"\x01"})
         assert "\n" not in str(refused.value)
         assert before == (path.read_bytes() if path.is_file() else b"")
+
+
+def test_a_full_disk_is_said_and_what_fits_is_written_afterwards(folder):
+    with AnswerStore.open(folder()) as store:
+        store._connection.execute("PRAGMA max_page_count = 8")
+        with pytest.raises(CacheError, match="disk is full"):
+            store.write("m", {bytes([number]): bytes(4000) for number in range(40)})
+        store.write("m", {b"key": b"answer"})
+        assert store.read({b"key", bytes([0])}) == {b"key": b"answer"}
+
+
+def test_closing_waits_for_the_thread_that_writes(folder):
+    store = AnswerStore.open(folder())
+    closing = threading.Thread(target=store.close)
+    with store._lock:
+        closing.start()
+        closing.join(0.05)
+        store._connection.execute("SELECT 1")
+    closing.join()
+    with pytest.raises(CacheError, match="closed") as closed:
+        store.read({b"key"})
+    assert "damaged" not in str(closed.value)
 
 
 def test_a_damaged_answer_is_an_error_and_no_answer(folder):

@@ -164,6 +164,12 @@ def text_only(directory):
     (directory / "config.json").write_text('{"model_type": "qwen3"}')
 
 
+def gone_from_a_cache(directory):
+    path = directory / "model.safetensors"
+    path.unlink()
+    path.symlink_to("blobs/gone")
+
+
 def scrambled(directory):
     path = directory / "model.safetensors"
     path.write_bytes(path.read_bytes()[:8] + bytes(64) + path.read_bytes()[72:])
@@ -177,6 +183,7 @@ def scrambled(directory):
         (lambda at: (at / "config.json").unlink(), "has no config.json"),
         (text_only, "model_type 'qwen3' of model takes no images and text together"),
         (lambda at: (at / "model.safetensors").write_bytes(b""), "cannot be loaded: Error while deserializing header"),
+        (gone_from_a_cache, "the weights of model model cannot be read: [Errno 2] No such file or directory"),
         (scrambled, "cannot be loaded: Error while deserializing header"),
         (without_one_weight, "lacks weights: model.language_model.norm.weight and 0 more"),
         (with_another_width, "its weights do not fit its config.json"),

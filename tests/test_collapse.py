@@ -20,7 +20,7 @@ from vlmkit.bench.collapse.lost import PLACES, losses
 from vlmkit.bench.collapse.plot import plot
 from vlmkit.bench.collapse.subsets import Subsets
 from vlmkit.bench.collapse.tables import csv_text, sheets
-from vlmkit.errors import DataError
+from vlmkit.errors import DataError, UserError
 from vlmkit.runs import Record, StoredRun
 from vlmkit.runs.record import Failure, RoundRecord
 from vlmkit.types import LabelSpace, Usage
@@ -198,6 +198,8 @@ def test_the_same_points_are_drawn_with_the_same_bytes(tmp_path):
         plot(points, "two strategies", tmp_path / name)
     drawn = (tmp_path / "a.svg").read_bytes()
     assert drawn == (tmp_path / "b.svg").read_bytes() and b"dc:date" not in drawn
+    with pytest.raises(UserError, match=r"gone/a.svg cannot be written"):
+        plot(points, "two strategies", tmp_path / "gone" / "a.svg")
 
 
 # The command
@@ -312,6 +314,7 @@ def test_a_killed_one_goes_on_and_a_changed_setting_is_refused(vlmkit_here, trut
         (["--images", "13"], "the data has 12 images, not 13"),
         (["--strategies", "flat,flatt"], "unknown strategy 'flatt'; did you mean flat"),
         (["--strategies", "dci:group_size=4,size=3"], "dci"),
+        (["--strategies", "flat,masked"], "strategy Masked needs mask, which scripted cannot do"),
         (["--strategies", "flat,"], "expected a name at character 6"),
         (["--plot", "curve.txt"], "no plot can be written as curve.txt"),
     ],
@@ -339,6 +342,8 @@ def test_failures_beyond_the_budget_end_with_code_1(vlmkit_here, tmp_path):
     asked = ("bench", "collapse", "scripted", "--data", "photos", "--labels", "2", "--images", "3", "--seeds", "1")
     result = vlmkit_here(*asked, "--strategies", "flat", "--json")
     assert result.returncode == 1 and "1 of 3 examples failed, more than --fail-on-error 1% allows" in result.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert result.stderr.endswith(f"--output runs/{folder.name}\n")
     (point,) = json.loads(result.stdout)["points"]
     assert point["lost"]["failed"] == 1 and point["accuracy"]["n"] == 2
 

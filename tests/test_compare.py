@@ -103,6 +103,12 @@ def test_tables_and_the_page_say_the_same(vlmkit_here, run, tmp_path):
     assert "cannot be written" in refused(vlmkit_here, a, b, "--markdown", tmp_path / "no" / "page.md")
 
 
+def test_the_page_names_a_directory_that_is_not_utf_8(vlmkit_here, run, tmp_path):
+    odd = run("b\udcff", records([True]))
+    assert vlmkit_here("compare", run("a", records([True])), odd, "--markdown", tmp_path / "page.md").returncode == 0
+    assert r"b\udcff" in (tmp_path / "page.md").read_text()
+
+
 def test_failed_examples_count_for_neither_and_are_said(vlmkit_here, run):
     a = run("a", records([True, None, False, True]))
     b = run("b", records([True, True, None, False]))

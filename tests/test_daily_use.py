@@ -1,5 +1,6 @@
 """Daily use: runs listed, shown and deleted; completion; settings from files and environment; how much is said."""
 
+import errno
 import io
 import json
 import subprocess
@@ -42,6 +43,7 @@ def test_runs_are_listed_shown_and_deleted(vlmkit_here, tmp_path: Path):
     }
     assert listed["one"]["accuracy"]["value"] == 1 and listed["one"]["strategy"] == "halves"
     assert listed["one"]["bytes"] == sum(file.stat().st_size for file in (tmp_path / "runs" / "one").iterdir())
+    assert listed["one"]["accuracy"].keys() == {"value", "low", "high", "n"}
     table = vlmkit_here("runs").stdout
     assert "more/two" in table and "100.0%" in table
     assert "cannot be read" in listed["torn"]["problem"]
@@ -59,6 +61,29 @@ def test_runs_are_listed_shown_and_deleted(vlmkit_here, tmp_path: Path):
     assert not (tmp_path / "runs" / "one").exists() and (tmp_path / "runs" / "else").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "changed", "status"),
+    [
+        ("results.json", {"metrics": {"accuracy": 0.5}}, "broken"),
+        ("results.json", {"metrics": None}, "broken"),
+        ("manifest.json", {"session": {"config": {"model": ["one", "two"]}, "started": "2026"}}, "success"),
+    ],
+)
+def test_what_another_hand_wrote_into_a_run_is_no_traceback(vlmkit_here, tmp_path: Path, file, changed, status):
+    vlmkit_here(*COLOURS, "--output", "runs/one")
+    path = tmp_path / "runs" / "one" / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    told = vlmkit_here("runs")
+    assert told.returncode == 0 and status in told.stdout
+
+
+def test_a_manifest_of_something_else_is_no_run(vlmkit_here, tmp_path: Path):
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "manifest.json").write_text('{"name": "an extension"}')
+    for asked in (("score", "else"), ("report", "else"), ("runs", "show", "else"), ("compare", "else", ".")):
+        assert "is no manifest of a run" in error_of(vlmkit_here(*asked))
+
+
 def test_delete_asks_first(vlmkit_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     vlmkit_here(*COLOURS, "--output", "runs/one")
     monkeypatch.setattr("sys.stdin", io.StringIO("n\ny\n"))
@@ -66,6 +91,21 @@ def test_delete_asks_first(vlmkit_here, tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "runs" / "one").exists()
     assert vlmkit_here("runs", "delete", "one").returncode == 0
     assert not (tmp_path / "runs" / "one").exists()
+
+
+def test_a_name_that_is_too_long_is_none(vlmkit_here):
+    assert "there is no run in" in vlmkit_here("runs", "--root", "long" * 100).stderr
+    assert "unknown run" in error_of(vlmkit_here("runs", "show", "long" * 100))
+    assert "there is no folder" in error_of(vlmkit_here("report", "one", "--output", f"{'long' * 100}/report.html"))
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(vlmkit_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def forbidden(_: Path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    told = error_of(vlmkit_here("runs", "--root", str(tmp_path)))
+    assert "cannot be read (Permission denied); change its permissions\n" in told
 
 
 def test_a_short_name_means_one_run(tmp_path: Path):
@@ -89,6 +129,7 @@ def test_a_short_name_means_one_run(tmp_path: Path):
         ("vlmkit run --model scr", {"scripted"}),
         ("vlmkit run gly", {"glyphs"}),
         ("vlmkit report runs/o", {"runs/one"}),
+        ("vlmkit score runs/o", {"runs/one"}),
         ("vlmkit runs delete o", {"one"}),
     ],
 )

@@ -15,6 +15,7 @@ from vlmkit.cli.main import cli
 from vlmkit.engine import Solved, portable
 from vlmkit.registry import PluginHost
 from vlmkit.runs.record import Record
+from vlmkit.types import ImageUrl
 from vlmkit_adapters.scripted import ScriptedBackend
 from vlmkit_strategies.dci import DCI
 
@@ -80,9 +81,10 @@ def test_an_error_that_does_not_pickle_is_recorded_as_if_it_did(error):
     assert sent(there.error).args == there.error.args
 
 
-def test_paths_travel_back_and_pictures_in_memory_do_not():
-    mixed = Example("a", (Path("a.png"), EXAMPLES[0].images[0], b"png"))
-    assert portable(Solved(mixed, error=ValueError("no"))).example.images == (Path("a.png"),)
+def test_paths_and_addresses_travel_back_and_pictures_in_memory_do_not():
+    there = (Path("a.png"), ImageUrl("http://example.org/a.png"))
+    mixed = Example("a", (there[0], EXAMPLES[0].images[0], b"png", there[1]))
+    assert portable(Solved(mixed, error=ValueError("no"))).example.images == there
 
 
 def test_an_engine_is_named_and_takes_its_own_options(tmp_path):

@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from served import FORCED, SCRIPTED, connecting, serving
 from vlmkit import Choose, Engine, Example, Failed, Image, LabelSpace, Letter
 from vlmkit.data.images import open_image
+from vlmkit.engine.models import build_backend
 from vlmkit.errors import ServerError, SpecError
+from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.server import FakeServer, Fault, answered_by
 from vlmkit_adapters.openai import ServerBackend, patience
 from vlmkit_adapters.openai.addresses import Address, addresses, ranked
@@ -81,6 +83,15 @@ def test_addresses_are_read_in_one_text_or_several():
         "http://a/v1",
         "http://b/v1;weight=3",
     ]
+
+
+def test_one_address_may_be_a_text():
+    made = Builder(PluginHost.load().registry)
+    one, several, usual = (
+        build_backend("openai:model=fake", made, base_url=given) for given in ("http://here", ["http://here"], None)
+    )
+    assert one.base_url == several.base_url == addresses("http://here")
+    assert usual.base_url == build_backend("openai:model=fake", made).base_url
 
 
 @pytest.mark.parametrize(

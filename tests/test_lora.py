@@ -18,7 +18,7 @@ from attrs import evolve
 from vlmkit import Letter, Likelihood, Pipeline
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError, SpecError
-from vlmkit.local.checkpoint import weights_digest
+from vlmkit.local.digests import weights_digest
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import shared_checkpoint
 from vlmkit.testing.noise import noise, questions

@@ -12,6 +12,7 @@ from vlmkit import Example, LabelSpace, Pipeline
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import CapabilityError, ImageError, LabelError, ModelError, UnknownNameError
 from vlmkit.registry import Builder
+from vlmkit.types import ImageUrl
 
 NAMES = ["red", "green", "blue"]
 
@@ -63,6 +64,12 @@ def test_a_question_is_answered_in_text(pipeline):
 def test_what_is_no_picture_or_no_label_is_said(pipeline):
     with pytest.raises(ImageError, match="image 0: ndarray is no picture; give a path, encoded bytes or a PIL"):
         list(pipeline.classify([np.zeros((4, 4, 3))], NAMES))
+    for address in ("http://here/a.png", ImageUrl("http://here/a.png")):
+        with pytest.raises(ImageError, match="it lies on a server, and nothing is fetched by default"):
+            list(pipeline.classify(address, NAMES))
+    for nothing in (None, []):
+        with pytest.raises(LabelError, match="no labels to choose from"):
+            pipeline.classify(picture((200, 0, 0)), nothing)
     with pytest.raises(LabelError, match="label 1 is no text"):
         list(pipeline.classify(picture((200, 0, 0)), [1, 2]))
 
@@ -147,6 +154,8 @@ def test_an_unusable_directory_is_refused_with_the_reason(toy_host, tmp_path, co
         ("./nowhere", "no model directory ./nowhere"),
         ("/no/such/place", "no model directory"),
         (__file__, "is a file"),
+        ("long" * 100, r"no adapter and no directory; known: .*\w\. A hub id has the form OWNER/NAME"),
+        ("~nobody-at-all/model", "no model directory ~nobody-at-all/model"),
     ],
 )
 def test_no_such_model(toy_host, model, message):

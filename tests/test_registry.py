@@ -103,12 +103,17 @@ class Colour(Enum):
     BLUE = "blue"
 
 
+def _not_silent(_: object, __: object, word: str) -> None:
+    if word == "silent":
+        raise ValueError
+
+
 @attrs.frozen
 class Everything:
     needed: int
     number: float = 0.0
     switch: bool = False
-    word: str = ""
+    word: str = attrs.field(default="", validator=_not_silent)
     file: Path | None = None
     choice: Literal["one", "two"] = "one"
     colour: Colour = Colour.RED
@@ -165,6 +170,7 @@ def test_values_are_converted_by_annotation(everything: Builder, option: str, va
         ("everything:needed=1,colour=green", "colour=green is no good; expected one of red, blue"),
         ("everything:needed=1,limit=many", "limit=many is no good; expected a whole number"),
         ("everything:needed=1,limit=0", "'limit' must be >= 1: 0"),
+        ("everything:needed=1,word=silent", "word=silent: ValueError; give another value"),
         ("everything:needed=1,numbr=2", "unknown option 'numbr' in strategy everything; did you mean number"),
         ("everything:needed=1,readout=likelyhood", "unknown readout 'likelyhood'; did you mean likelihood?"),
         ("everything:needed=1,aggregator=topp", "unknown aggregator 'topp'; did you mean topk"),

@@ -6,6 +6,7 @@ import os
 import shutil
 from contextlib import nullcontext
 
+import PIL.Image
 import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +22,7 @@ from vlmkit.runs import (
     Record,
     Run,
     RunDirectory,
+    StoredRun,
     Survey,
     Tally,
     default_directory,
@@ -94,6 +96,16 @@ def test_going_on_from_any_prefix_equals_one_go(go, whole, tmp_path, records, to
     assert (part / "predictions.jsonl").read_bytes() == b"".join(everything)
     assert (part / "samples.jsonl").read_bytes() == b"".join(logged)
     assert {**results, "directory": ""} == {**json.loads((whole / "results.json").read_text()), "directory": ""}
+
+
+def test_a_last_line_that_lacks_its_end_alone_is_kept(go, tmp_path):
+    go(tmp_path / "run", images=3)
+    path = tmp_path / "run" / "predictions.jsonl"
+    written = path.read_bytes()
+    path.write_bytes(written.rstrip(b"\n"))  # as some editors leave a file
+    assert len(list(StoredRun.read(path.parent).records())) == 3
+    go(path.parent, images=4)
+    assert path.read_bytes().startswith(written)
 
 
 def test_figures_of_a_known_run(go, tmp_path):
@@ -253,6 +265,24 @@ def test_the_fingerprint_holds_what_changes_results_and_not_the_device(toy_host,
     for other in others:
         assert len(list(differences(of(), other))) >= 1
     assert list(differences(of(), others[1])) == ["strategy.group_size was 3, is 2"]
+
+
+def test_the_fingerprint_is_the_same_before_the_weights_load_and_after():
+    with Pipeline("tiny", "flat") as pipeline:
+
+        def now():
+            return fingerprint(
+                backend=pipeline.backend,
+                strategy=pipeline.strategy,
+                data="glyphs",
+                labels=LabelSpace("ab"),
+                prompt=pipeline.prompt,
+                seed=0,
+            )
+
+        before = now()
+        assert list(pipeline.classify(PIL.Image.new("RGB", (32, 32)), ["a", "b"]))
+        assert now() == before
 
 
 def test_a_file_is_described_by_its_content(tmp_path):

@@ -32,7 +32,18 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from attrs import Attribute
+
 from vlmkit.redaction import redacted
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or the name of its class where it says nothing.
+
+    An error of an attrs validator says a sentence, and carries the attribute and more behind it.
+    """
+    said = error.args[0] if any(isinstance(one, Attribute) for one in error.args) else error
+    return (str(said).strip().splitlines() or [type(error).__name__])[0]
 
 
 class VlmkitError(Exception):

@@ -10,9 +10,8 @@ from attrs import evolve, frozen
 from vlmkit.bench.figures import Counts
 from vlmkit.bench.ideal import ideal_tokens
 from vlmkit.bench.machine import Machine
-from vlmkit.bench.resident import forget, resident
 from vlmkit.bench.watch import TimedWork, Watched
-from vlmkit.contracts import Backend
+from vlmkit.contracts import Backend, Remembers
 from vlmkit.engine import Solved
 from vlmkit.tokentree import TokenTreeBackend
 from vlmkit.tokentree.work import shapes
@@ -94,17 +93,13 @@ class BillMeter:
 
     backend: Backend
 
-    @classmethod
-    def of(cls, backend: Backend) -> BillMeter:
-        """Load a local model, so that it need not be loaded for each case; a server has its own."""
-        return cls(resident(backend))
-
     def reset(self) -> None:
         """Do nothing: every answer has a bill of its own."""
 
     def forget(self) -> None:
-        """Forget all images, where the model is local."""
-        forget(self.backend)
+        """Forget all images, where the model is local; it stays loaded."""
+        if isinstance(self.backend, Remembers):
+            self.backend.forget()
 
     def counts(self, solved: Sequence[Solved]) -> Counts:
         """Return what the bills say; nothing is said of how few tokens would do."""

@@ -11,6 +11,7 @@ from vlmkit.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MARKS = ("o", "s", "^", "D")
 """One for each side, told apart without colours too."""
@@ -41,6 +42,9 @@ def plot(speeds: Sequence[Speed], names: Mapping[str, str], title: str, path: Pa
         names: What to call each side, in the order of the legend.
         title: What was measured, and on what.
         path: The file; its suffix says the format.
+
+    Raises:
+        UserError: It cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -56,7 +60,19 @@ def plot(speeds: Sequence[Speed], names: Mapping[str, str], title: str, path: Pa
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.suptitle(title, fontsize="medium")
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a figure into a file, whose suffix says the format.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    try:
+        figure.savefig(path, dpi=150, metadata=metadata)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror})", hint="choose another file") from error
 
 
 def _name(one: Speed) -> str:

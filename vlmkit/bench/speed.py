@@ -116,13 +116,13 @@ class Bench:
 
     def _contest(self, backend: Backend, found: Located, words: Sequence[str]) -> Contest:
         if not isinstance(backend, TokenTreeBackend | ForkingBackend):  # its model runs elsewhere, or is none
-            return Contest(BillMeter.of(backend), None, None, None, self.amount.in_flight)
+            return Contest(BillMeter(backend), None, None, None, self.amount.in_flight)
         checkpoint = Checkpoint(found.checkpoint, self.device, self.dtype)
         machine = Machine(checkpoint.torch_device, checkpoint.torch_dtype)
         plain = Plain(found.checkpoint, self.device, self.dtype)
         sides = self._sides(plain, found, words) if self.amount.sample else None
         if not isinstance(backend, TokenTreeBackend):
-            return Contest(BillMeter.of(backend), machine, sides, None, self.amount.in_flight)
+            return Contest(BillMeter(backend), machine, sides, None, self.amount.in_flight)
         meter = TreeMeter.of(backend, machine)
         return Contest(meter, machine, sides, Yardstick(meter.family, plain, machine), self.amount.in_flight)
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Set
 from enum import Enum
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import attrs
@@ -15,6 +14,7 @@ from attrs import frozen
 
 from vlmkit.contracts import Backend, Reproducible
 from vlmkit.errors import CacheError
+from vlmkit.installed import installed_version
 from vlmkit.types import Choose, Image, Label, Query
 
 _PACKAGES = ("vlmkit", "transformers")
@@ -65,7 +65,7 @@ class Keys:
     def _scope(self) -> str:
         identity = {key: value for key, value in self.backend.identity.items() if key not in _NOT_KEYED}
         try:
-            told = _told([identity, [_version(package) for package in _PACKAGES]])
+            told = _told([identity, [installed_version(package) for package in _PACKAGES]])
         except TypeError as error:
             raise CacheError(
                 f"answers of {self.model} cannot be kept: its identity is no JSON ({error})",
@@ -103,10 +103,3 @@ def _told_text(value: Any) -> str:
 
 def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in attrs.fields(type(value)) if field.eq}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

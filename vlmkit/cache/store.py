@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -80,7 +81,7 @@ class AnswerStore:
         Raises:
             CacheError: It is something else, is damaged, cannot be written, or is of another version.
         """
-        path = path.expanduser()
+        path = Path(os.path.expanduser(path))
         with _refused(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             connection = sqlite3.connect(
@@ -167,8 +168,9 @@ class AnswerStore:
         return _damaged(self.path, reason)
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, once no thread reads or writes it: SQLite's connection would go from under its feet."""
+        with self._lock:
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -213,10 +215,11 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite itself rolls back where the disk is full
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 @contextmanager
@@ -224,7 +227,7 @@ def _refused(path: Path) -> Iterator[None]:
     """Turn what SQLite and the system say about a file into ``CacheError``."""
     try:
         yield
-    except (OSError, sqlite3.OperationalError) as error:
+    except (OSError, sqlite3.OperationalError, sqlite3.ProgrammingError) as error:  # the last where it is closed
         reason = getattr(error, "strerror", None) or error
         raise CacheError(
             f"answer cache {path} cannot be used ({reason})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class CacheFile(click.ParamType[Path]):
         """Return the file that the text means."""
         if value == DEFAULT and ctx is not None:  # without a context, it is the default itself that is asked for
             return default_file(ctx)
-        path = Path(value).expanduser()
+        path = Path(os.path.expanduser(value))
         if path.suffix != ENDING:
             self.fail(f"{value!r} is no cache file: its name must end in {ENDING}", param, ctx)
         return path

@@ -13,8 +13,9 @@ import click
 from vlmkit.cli.display import Display
 from vlmkit.cli.ending import end_run, plain_options
 from vlmkit.cli.main import session
-from vlmkit.cli.options import CACHE, CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget, Several
+from vlmkit.cli.options import CACHE, CONFIG, DISPLAY, FAIL_ON_ERROR, IN_FLIGHT, LOADING, Budget
 from vlmkit.cli.output import console, note, print_json, show, table, warning, write_text
+from vlmkit.cli.several import Several
 from vlmkit.contracts import Backend, OffersTaxonomy
 from vlmkit.engine.models import Loading
 from vlmkit.errors import DataError
@@ -22,7 +23,7 @@ from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, Chain
 from vlmkit.registry.source import dataset_spec
 from vlmkit.runs.convert import dumps
-from vlmkit.runs.fingerprint import described
+from vlmkit.runs.fingerprint import model_identity
 
 
 @click.command()
@@ -151,7 +152,7 @@ def collapse(
         failed = []
         for results in cells.execute():
             if results["status"] == "cancelled":
-                end_run(context, {**results, "directory": str(cells.output)}, fail_on_error)
+                end_run(context, results, fail_on_error, output=str(cells.output))
             if results["status"] == "failed":
                 failed.append(results)
         points = [
@@ -160,14 +161,8 @@ def collapse(
     if any(point.cost.cached for point in points):
         warning("answers came out of the cache: forwards, tokens and seconds are those of the other questions")
     machine = setting(loading["device"])
-    if plot is not None:
-        draw(points, f"{model}, {images:,} images for each of {seeds:,} seeds\n{machine.partition(';')[0]}", plot)
-        note(f"written: {plot}")
+    asked_about = f"{model}, {images:,} images for each of {seeds:,} seeds"
     shown = sheets(points)
-    if markdown is not None:
-        write_text(markdown, "\n\n".join([*(sheet.markdown() for sheet in shown), f"{machine}.\n"]))
-    if csv is not None:
-        write_text(csv, csv_text(points))
     if json:
         asked = {"data": str(source), "images": images, "seeds": seeds, "subsets": subsets}
         print_json(
@@ -177,9 +172,16 @@ def collapse(
         for sheet in shown:
             click.echo(f"{sheet.title}:")
             console().print(table(sheet.columns, sheet.rows))
-        show(f"{model}, {images:,} images for each of {seeds:,} seeds; runs in {cells.output}")
+        show(f"{asked_about}; runs in {cells.output}")
+    if plot is not None:
+        draw(points, f"{asked_about}\n{machine.partition(';')[0]}", plot)
+        note(f"written: {plot}")
+    if markdown is not None:
+        write_text(markdown, "\n\n".join([*(sheet.markdown() for sheet in shown), f"{machine}.\n"]))
+    if csv is not None:
+        write_text(csv, csv_text(points))
     for results in failed[:1]:
-        end_run(context, results, fail_on_error)
+        end_run(context, results, fail_on_error, output=str(cells.output))
 
 
 def _counts(labels: Sequence[int] | None, most: int) -> Sequence[int]:
@@ -200,6 +202,5 @@ def _counts(labels: Sequence[int] | None, most: int) -> Sequence[int]:
 
 def _folder(backend: Backend, data: str, prompt: Prompt, subsets: str) -> Path:
     """Return a directory that the same model, data, words and kind of subsets find again, and no others do."""
-    model = {key: described(value) for key, value in backend.identity.items() if key != "device"}
-    content = dumps([model, data, prompt.digest, subsets])
+    content = dumps([model_identity(backend), data, prompt.digest, subsets])
     return Path("runs") / f"collapse-{hashlib.sha256(content).hexdigest()[:8]}"

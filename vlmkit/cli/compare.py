@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from vlmkit.cli.completion import run_paths
-from vlmkit.cli.output import console, note, print_json, show, table, warning
-from vlmkit.errors import UserError
+from vlmkit.cli.output import console, note, print_json, show, table, warning, write_text
 
 
 @click.command()
@@ -39,10 +38,7 @@ def compare(*, runs: Sequence[Path], baseline: Path | None, common: bool, json: 
         if one.status != "success":
             warning(f"{one.directory} is {one.status}: it may lack examples")
     if markdown is not None:
-        try:
-            markdown.write_text(page(found), encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{markdown} cannot be written ({error.strerror})", hint="give another file") from None
+        write_text(markdown, page(found))
         note(f"written: {markdown}")
     if json:
         print_json(to_json(found))

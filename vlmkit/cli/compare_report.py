@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from vlmkit.comparison import Comparison, Pair
 from vlmkit.comparison.figures import RISKS
+from vlmkit.markdown import markdown_table
 from vlmkit.measures import Interval, Threshold
 from vlmkit.runs import shown
 
@@ -94,16 +95,8 @@ def page(found: Comparison) -> str:
     """Return the comparison in Markdown."""
     tables = (run_lines(found), calibration_lines(found), pair_lines(found))
     notes = "\n".join(f"- {line}" for line in footnotes(found))
-    return "\n\n".join(["# Runs compared", *(_markdown(lines) for lines in tables if lines), notes]) + "\n"
-
-
-def _markdown(lines: Lines) -> str:
-    head, *rows = lines
-    return "\n".join(_row(line) for line in [head, ("---", *("--:" for _ in head[1:])), *rows])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    shown = [markdown_table(lines[0], lines[1:]) for lines in tables if lines]
+    return "\n\n".join(["# Runs compared", *shown, notes]) + "\n"
 
 
 def _names(found: Comparison) -> dict[str, str]:

@@ -57,13 +57,13 @@ def print_json(value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file.
+    """Write a file as UTF-8; what is none, as in the names of some files, is written with escapes.
 
     Raises:
         UserError: It cannot be written.
     """
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text.encode("utf-8", "backslashreplace"))
     except OSError as problem:
         raise UserError(f"{path} cannot be written ({problem.strerror})", hint="choose another file") from problem
 

@@ -34,7 +34,7 @@ SWEPT = 4
 """Examples that each group size is tried on."""
 
 
-class Interval(click.ParamType[tuple[int, int]]):
+class Span(click.ParamType[tuple[int, int]]):
     """Reads ``2..200``."""
 
     name = "LOW..HIGH"
@@ -111,7 +111,7 @@ class Asked:
 )
 @click.option("--tokens-per-second", type=click.FloatRange(min=0, min_open=True), metavar="R", help="A known rate.")
 @click.option("--measure", is_flag=True, help="Load the model and time it on a few examples.")
-@click.option("--group-sizes", type=Interval(), help="Compare group sizes from LOW to HIGH, each 1.25 times the last.")
+@click.option("--group-sizes", type=Span(), help="Compare group sizes from LOW to HIGH, each 1.25 times the last.")
 @click.option("--json", is_flag=True, help="Print JSON.")
 @DISPLAY
 @click.pass_context

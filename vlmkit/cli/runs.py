@@ -11,7 +11,8 @@ from vlmkit.cli.completion import run_names
 from vlmkit.cli.output import console, note, one_line, print_json, table
 from vlmkit.runs.convert import to_json
 from vlmkit.runs.fingerprint import leaves, shown
-from vlmkit.runs.overview import Overview, delete_run, find_run, read_run, run_directories
+from vlmkit.runs.overview import Overview, delete_run, find_run, run_directories
+from vlmkit.runs.stored import StoredRun
 
 ROOT = click.option(
     "--root",
@@ -48,7 +49,7 @@ def runs(context: click.Context, root: Path, json: bool) -> None:
 @click.pass_obj
 def show(root: Path, run: str, json: bool) -> None:
     """Show the manifest and the results of RUN, a directory or the begin or end of its name."""
-    stored = read_run(find_run(run, root))
+    stored = StoredRun.read(find_run(run, root))
     if json:
         print_json({"path": str(stored.path), "manifest": stored.manifest, "results": stored.results})
         return
@@ -67,7 +68,7 @@ def delete(root: Path, names: Sequence[str], yes: bool) -> None:
     """Delete runs with all their files: RUN is a directory, or the begin or end of its name."""
     paths = dict.fromkeys(find_run(name, root) for name in names)
     for path in paths:
-        read_run(path)  # nothing goes if one of them is no run
+        StoredRun.read(path)  # nothing goes if one of them is no run
     if not yes and not click.confirm(f"delete {', '.join(map(str, paths))}?", err=True):
         return
     for path in paths:
@@ -76,7 +77,8 @@ def delete(root: Path, names: Sequence[str], yes: bool) -> None:
 
 
 def _row(run: Overview, root: Path) -> tuple[str, ...]:
-    accuracy = "-" if run.accuracy is None else "{value:.1%} ({low:.1%} to {high:.1%})".format(**run.accuracy)
+    share = run.accuracy
+    accuracy = "-" if share is None else f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
     status = f"{run.status}: {one_line(run.problem)}" if run.problem else run.status
     named = (run.strategy or "-", run.model or "-", run.data or "-")
     started = (run.started or "-")[:16].replace("T", " ")

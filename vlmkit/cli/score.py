@@ -7,11 +7,14 @@ from pathlib import Path
 
 import click
 
+from vlmkit.cli.completion import run_paths
 from vlmkit.cli.output import print_json
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument(
+    "runs", nargs=-1, required=True, shell_complete=run_paths, type=click.Path(path_type=Path), metavar="RUN..."
+)
 @click.option("--json", is_flag=True, help="Print JSON.")
 def score(*, runs: Sequence[Path], json: bool) -> None:
     """Write the results of runs anew from their predictions, and say what changes.

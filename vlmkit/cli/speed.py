@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmkit.cli.main import session
-from vlmkit.cli.options import CONFIG, Several
+from vlmkit.cli.options import CONFIG
 from vlmkit.cli.output import console, note, print_json, show, table
+from vlmkit.cli.several import Several
 from vlmkit.redaction import redacted
 from vlmkit.registry import Builder, Chain, Spec
 from vlmkit.registry.build import READOUTS
@@ -112,31 +113,24 @@ def speed(
     cases = cases_of(builder, Chain.parse(strategy), counts, group_size, readout)
     amount = Amount(images, in_flight, batch, sample)
     found = Bench(builder, dataset, amount, device, dtype, note).run(model, cases)
-    if plot is not None:
-        draw(found, _SIDES, f"{model}, {strategy}\n{setting(device).partition(';')[0]}", plot)
-        note(f"written: {plot}")
+    machine = setting(device)
     if json:
         asked = {name: context.params[name] for name in ("images", "in_flight", "batch", "sample", "dtype")}
-        results = [one.plainly() for one in found]
-        print_json(
-            {
-                "setting": setting(device),
-                "model": redacted(model),
-                "data": redacted(str(spec)),
-                **asked,
-                "results": results,
-            }
-        )
-        return
-    console().print(table(("", *map(_head, found)), _table(found)))
-    show(f"{model}, {setting(device)}.")
-    if found[0].ratios:
-        click.echo(
-            f"Plain sides answer a sample of {sample} questions, or labels of the loop, in each block of {in_flight} "
-            "images; their time is scaled up."
-        )
-    if found[0].peak is not None:
-        click.echo(f"Peak, from a large matrix product in this run: {found[0].peak / 1e9:,.0f} GFLOP/s.")
+        about = {"setting": machine, "model": redacted(model), "data": redacted(str(spec))}
+        print_json({**about, **asked, "results": [one.plainly() for one in found]})
+    else:
+        console().print(table(("", *map(_head, found)), _table(found)))
+        show(f"{model}, {machine}.")
+        if found[0].ratios:
+            click.echo(
+                f"Plain sides answer a sample of {sample} questions, or labels of the loop, in each block of "
+                f"{in_flight} images; their time is scaled up."
+            )
+        if found[0].peak is not None:
+            click.echo(f"Peak, from a large matrix product in this run: {found[0].peak / 1e9:,.0f} GFLOP/s.")
+    if plot is not None:  # last: a full disk must not cost what was measured
+        draw(found, _SIDES, f"{model}, {strategy}\n{machine.partition(';')[0]}", plot)
+        note(f"written: {plot}")
 
 
 def cases_of(

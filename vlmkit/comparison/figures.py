@@ -123,7 +123,7 @@ class RunFigures:
         done = [record for record in records if record.error is None]
         return cls(
             directory=str(run.path),
-            status=run.status,
+            status=run.stored.status,
             done=len(done),
             failed=len(records) - len(done),
             clusters=len({cluster(record) for record in done}),
@@ -156,7 +156,7 @@ def _counts(record: Record) -> list[tuple[float, float]]:
     queries = sum(played.queries for played in record.trace)
     return [
         (bool(record.correct), judged),
-        (judged and record.target in [name for name, _ in record.ranking[:5]], judged),
+        (judged and record.in_top5, judged),
         (sum(played.none for played in record.trace), queries),
         (sum(played.invalid for played in record.trace), queries),
     ]

@@ -53,11 +53,6 @@ class JudgedRun:
         return self.stored.path
 
     @property
-    def status(self) -> str:
-        """How it ended; ``unfinished`` where it has not."""
-        return "unfinished" if self.stored.results is None else self.stored.results["status"]
-
-    @property
     def judged(self) -> Mapping[str, Record]:
         """The examples with a prediction and a target."""
         return {name: record for name, record in self.records.items() if record.correct is not None}
@@ -119,7 +114,7 @@ def _missing(first: JudgedRun, other: JudgedRun) -> Iterator[str]:
     for run, whole in ((other, first), (first, other)):
         lacking = [repr(name) for name in whole.records if name not in run.records]
         if lacking:
-            state = "" if run.status == "success" else f", which is {run.status},"
+            state = "" if run.stored.status == "success" else f", which is {run.stored.status},"
             yield f"{run.path}{state} lacks {len(lacking):,} examples ({_some(lacking)})"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from vlmkit.contracts import Backend
-from vlmkit.errors import ModelError, UnknownNameError
+from vlmkit.errors import ModelError, UnknownNameError, first_line
 from vlmkit.registry import Builder, Registry, Spec
 
 
@@ -21,7 +22,8 @@ class Loading(TypedDict, total=False):
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Whether the checkpoint's own code may run.
         lora: Directory of a LoRA that is merged into the weights.
-        base_url: Addresses of the servers that an adapter for servers asks, each as ``URL`` or ``URL;weight=2``.
+        base_url: Address of the server that an adapter for servers asks, or several, each as ``URL`` or
+            ``URL;weight=2``.
     """
 
     device: str | None
@@ -29,7 +31,7 @@ class Loading(TypedDict, total=False):
     revision: str | None
     trust_remote_code: bool
     lora: str | Path | None
-    base_url: Sequence[str]
+    base_url: str | Sequence[str] | None
 
 
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx")
@@ -55,11 +57,11 @@ def build_backend(
         SpecError: The adapter's options do not fit, or it does not take one that was given here.
     """
     registry = builder.registry
-    lora = loading.get("lora")
+    lora, urls = loading.get("lora"), loading.get("base_url") or ()
     common: dict[str, Any] = {
         **loading,
         "lora": None if lora is None else str(lora),
-        "base_url": tuple(loading.get("base_url", ())) or None,
+        "base_url": ((urls,) if isinstance(urls, str) else tuple(urls)) or None,
     }
     adapters = {entry.name: entry for entry in registry.entries("adapter")}
     name = model.partition(":")[0]
@@ -71,8 +73,9 @@ def build_backend(
             )
         backend: Backend = builder.entry(adapters[name], Spec.parse(model), **common)
         return backend
-    directory = Path(model).expanduser()
-    if directory.is_dir():
+    # Path's own ways raise for ~NAME of nobody, and for a name that is too long.
+    directory = Path(os.path.expanduser(model))
+    if os.path.isdir(directory):
         model, config = str(directory), _local_config(directory)
         if weights:
             _check_weights(directory)
@@ -85,16 +88,16 @@ def build_backend(
 
 
 def _check_hub_id(model: str, registry: Registry) -> None:
-    path = Path(model)
-    if path.is_file():
+    if os.path.isfile(model):
         raise ModelError(f"model {model} is a file", hint="give the directory that holds its config.json")
     if model.count("/") == 1 and not model.startswith((".", "/", "~")):
         return
     if "/" in model or model.startswith("."):
         raise ModelError(f"there is no model directory {model}", hint="check the path")
     unknown = UnknownNameError("adapter", model.partition(":")[0], (e.name for e in registry.entries("adapter")))
+    end = "" if unknown.hint.endswith("?") else "."
     raise ModelError(
-        f"model {model!r} is no adapter and no directory", hint=f"{unknown.hint} A hub id has the form OWNER/NAME"
+        f"model {model!r} is no adapter and no directory", hint=f"{unknown.hint}{end} A hub id has the form OWNER/NAME"
     )
 
 
@@ -131,9 +134,8 @@ def _hub_config(model: str, revision: str | None) -> Mapping[str, Any]:
     try:
         config, _ = PreTrainedConfig.get_config_dict(model, revision=revision)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"model {model} cannot be fetched from the hub ({reason})",
+            f"model {model} cannot be fetched from the hub ({first_line(error)})",
             hint="check the name and the network, or give the directory of a downloaded copy",
         ) from error
     fetched: Mapping[str, Any] = config

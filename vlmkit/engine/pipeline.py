@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack, cast
 
-import PIL.Image
 from attrs import evolve
 
 from vlmkit.cache import AnswerStore, cached
@@ -20,6 +19,7 @@ from vlmkit.data.opening import Opener
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Solved
 from vlmkit.engine.models import Loading, build_backend
+from vlmkit.errors import LabelError
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.types import Example, ImageSource, ImageUrl, Label, LabelSpace, Prediction, Taxonomy
@@ -33,9 +33,6 @@ Images = OneImage | Iterable[OneImage]
 Labels = str | Path | LabelSpace | Iterable[Label | str]
 """Label names, a label space, or the path of a label file."""
 
-_Calibration = tuple[LabelSpace, Mapping[str, Any]]
-"""What a strategy that chooses by measuring was measured for, and its report."""
-
 _OPENER = Opener()
 
 
@@ -43,8 +40,7 @@ class Pipeline:
     """A strategy on a model.
 
     Weights load at the first question. Close it, or use it in a ``with`` statement, to release the model. It pickles as
-    what it was made from and what its calibration found: the process that unpickles it makes its own, and measures
-    nothing again.
+    what it was made from, and with what calibration found: the process that unpickles it makes its own.
 
     Args:
         model: An adapter's spec (``tiny``), a checkpoint directory, a hub id, or a backend, which stays its owner's
@@ -94,7 +90,7 @@ class Pipeline:
         self._engine = Engine(
             self.strategy, self.backend, in_flight=in_flight, keep_exchanges=keep_exchanges, opener=opener
         )
-        self._calibration: _Calibration | None = None
+        self._calibrated: tuple[LabelSpace, Mapping[str, Any]] | None = None
         self._again = partial(
             Pipeline,
             model,
@@ -109,12 +105,12 @@ class Pipeline:
             **loading,
         )
 
-    def __reduce__(self) -> tuple[Callable[..., Pipeline], tuple[Any, ...]]:
-        return _remade, (self._again, self._calibration)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (self._again, self._calibrated)
 
     def on(self, device: str) -> Pipeline:
         """Return the same on another device, with a model of its own that is not loaded."""
-        return _remade(partial(self._again, device=device), self._calibration)
+        return _made_again(partial(self._again, device=device), self._calibrated)
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
@@ -127,11 +123,15 @@ class Pipeline:
             taxonomy: The tree that the labels are leaves of, for strategies that descend it.
 
         Raises:
+            LabelError: There is no label.
             TaxonomyError: A label is no leaf of the taxonomy.
             VlmkitError: A picture cannot be read or a question not be answered; the iteration ends there. Where the
                 others shall go on, use ``solve``.
         """
-        return self._predictions(self.solve(_examples(images), labels, taxonomy=taxonomy))
+        space = _label_space(labels, taxonomy)
+        if not space:
+            raise LabelError("there are no labels to choose from", hint="give labels, or a taxonomy")
+        return self._predictions(self.solve(_examples(images), space, taxonomy=taxonomy))
 
     def ask(self, images: Images, question: str) -> Iterator[Prediction]:
         """Put a free question about each picture; the reply is ``Prediction.text``.
@@ -158,7 +158,7 @@ class Pipeline:
             UserError: The request as a whole is wrong.
         """
         space = _label_space(labels, taxonomy)
-        if self._calibration is None or self._calibration[0] != space:
+        if isinstance(self.strategy, Calibrates) and (self._calibrated is None or self._calibrated[0] != space):
             self.calibrate(space)
         return self._engine.solve(examples, space, seed=self.seed, prompt=self.prompt, taxonomy=taxonomy, stop=stop)
 
@@ -193,7 +193,7 @@ class Pipeline:
                 self.uncached, labels, seed=self.seed, prompt=self.prompt, in_flight=self._engine.in_flight
             )
         self._engine = evolve(self._engine, strategy=self.strategy.settled(report))
-        self._calibration = labels, report
+        self._calibrated = labels, report
         return report
 
     def close(self) -> None:
@@ -217,11 +217,10 @@ class Pipeline:
             yield solved.prediction
 
 
-def _remade(again: Callable[[], Pipeline], calibration: _Calibration | None) -> Pipeline:
-    """Return a pipeline made anew, with the choice of the earlier one."""
+def _made_again(again: Callable[[], Pipeline], calibrated: tuple[LabelSpace, Mapping[str, Any]] | None) -> Pipeline:
     pipeline = again()
-    if calibration is not None:
-        pipeline.calibrate(*calibration)
+    if calibrated is not None:
+        pipeline.calibrate(*calibrated)
     return pipeline
 
 
@@ -244,7 +243,7 @@ def _label_space(labels: Labels | None, taxonomy: Taxonomy | None) -> LabelSpace
 
 
 def _examples(images: Images, question: str | None = None) -> Iterator[Example]:
-    alone = isinstance(images, str | Path | bytes | PIL.Image.Image) or hasattr(images, "read")
+    alone = isinstance(images, str | ImageSource) or hasattr(images, "read")
     several = cast("Iterable[OneImage]", (images,) if alone else images)
     for index, image in enumerate(several):
         source = _source(image)

@@ -10,15 +10,16 @@ from attrs import evolve
 
 from vlmkit.engine.job import Solved
 from vlmkit.errors import BackendError, VlmkitError
-from vlmkit.types import Answer, Failed
+from vlmkit.types import Answer, Failed, ImageUrl
 
 
 def portable(solved: Solved) -> Solved:
-    """Return the same with an error that can be pickled, and without the example's pictures in memory; paths stay.
+    """Return the same with an error that can be pickled, and without the example's pictures in memory.
 
-    An error that does not survive a pickle is replaced by one of the same name and message.
+    Paths and addresses of pictures stay. An error that does not survive a pickle is replaced by one of the same name
+    and message.
     """
-    images = tuple(source for source in solved.example.images if isinstance(source, Path))
+    images = tuple(source for source in solved.example.images if isinstance(source, Path | ImageUrl))
     error = None if solved.error is None else _portable_error(solved.error)
     exchanges = tuple(evolve(one, answer=_portable_answer(one.answer)) for one in solved.exchanges)
     return evolve(solved, example=evolve(solved.example, images=images), error=error, exchanges=exchanges)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -14,9 +13,9 @@ import torch
 from attrs import evolve, frozen
 
 from vlmkit.contracts import Backend
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, first_line
 from vlmkit.local.allocator import keep_freed_memory
-from vlmkit.local.beside import beside_weights
+from vlmkit.local.digests import beside_weights, weights_digest
 from vlmkit.local.lora import Lora
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -61,7 +60,7 @@ class Checkpoint:
     def _lora(self) -> Lora | None:
         if self.lora is None:
             return None
-        return Lora.open(Path(self.lora).expanduser(), base=self.model, base_weights=self._digest)
+        return Lora.open(Path(os.path.expanduser(self.lora)), base=self.model, base_weights=self._digest)
 
     @property
     def _digest(self) -> str | None:
@@ -156,7 +155,7 @@ class Checkpoint:
             config, _ = PreTrainedConfig.get_config_dict(self.model, revision=self.revision)
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"the config.json of model {self.model} cannot be read: {_first_line(error)}",
+                f"the config.json of model {self.model} cannot be read: {first_line(error)}",
                 hint="give a hub id or the directory that save_pretrained() wrote",
             ) from error
         found: Mapping[str, Any] = config
@@ -196,7 +195,7 @@ class Checkpoint:
         except Exception as error:  # on damaged files the loaders raise nearly anything
             # Which shapes do not fit, transformers says in its report alone.
             unfit = "ignore_mismatched_sizes" in str(error)
-            reason = "its weights do not fit its config.json" if unfit else _first_line(error)
+            reason = "its weights do not fit its config.json" if unfit else first_line(error)
             raise ModelError(
                 f"model {self.model} cannot be loaded: {reason}", hint="if its files are damaged, download it again"
             ) from error
@@ -220,7 +219,7 @@ class Checkpoint:
                 )
         except Exception as error:  # on damaged files the loaders raise nearly anything
             raise ModelError(
-                f"no model can be made from the config.json of {self.model}: {_first_line(error)}",
+                f"no model can be made from the config.json of {self.model}: {first_line(error)}",
                 hint="download it again, or upgrade transformers",
             ) from error
         with suppress(OSError):  # it is optional
@@ -239,7 +238,7 @@ class Checkpoint:
             processor = AutoProcessor.from_pretrained(self.model, **self._options)
         except Exception as error:  # on damaged files the loaders raise nearly anything
             raise ModelError(
-                f"the processor of model {self.model} cannot be loaded: {_first_line(error)}",
+                f"the processor of model {self.model} cannot be loaded: {first_line(error)}",
                 hint="the directory needs tokenizer, preprocessor and chat template files",
             ) from error
         # Without files transformers makes a tokenizer of special tokens alone.
@@ -287,22 +286,6 @@ def opener(make: Callable[[Checkpoint], B]) -> Callable[..., B]:
     return opened
 
 
-def weights_digest(directory: Path) -> str:
-    """Return SHA-256, hexadecimal, over name, size, header and last MiB of every weight file.
-
-    Not over all bytes: an 8-billion-parameter checkpoint would take a minute.
-    """
-    sha = hashlib.sha256()
-    for path in sorted(directory.glob("*.safetensors")):
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header = file.read(8)
-            header += file.read(min(size, int.from_bytes(header, "little")))
-            file.seek(max(0, size - 2**20))
-            sha.update(json.dumps([path.name, size]).encode() + header + file.read())
-    return sha.hexdigest()
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' own bar and report off the terminal, where the run's bar is."""
@@ -317,7 +300,3 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,8 +11,9 @@ import torch
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vlmkit.errors import ModelError
-from vlmkit.local.checkpoint import quiet, weights_digest
+from vlmkit.errors import ModelError, first_line
+from vlmkit.local.checkpoint import quiet
+from vlmkit.local.digests import weights_digest
 from vlmkit.types import Image
 
 Vectors = NDArray[np.float32]
@@ -54,9 +55,8 @@ class Embedder:
                 model = AutoModel.from_pretrained(directory, use_safetensors=True, trust_remote_code=False)
                 model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
         except Exception as error:  # on damaged files the loaders raise nearly anything
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"embedder {directory} cannot be loaded: {reason}", hint="give a SigLIP or CLIP model"
+                f"embedder {directory} cannot be loaded: {first_line(error)}", hint="give a SigLIP or CLIP model"
             ) from error
         if not (hasattr(model, "get_text_features") and hasattr(model, "get_image_features")):
             raise ModelError(

@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from attrs import frozen
 
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, first_line
 
 RECORD = "training.json"
 """File beside the updates in which ``vlmkit train lora`` says what they were trained on."""
@@ -99,9 +99,9 @@ class Lora:
                 raise ValueError(f"{sorted(held ^ taken)[0]} is on one side alone")
             merged: torch.nn.Module = loaded.merge_and_unload()
         except Exception as error:  # on damaged or foreign files the loaders raise nearly anything
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"LoRA {self.directory} does not fit {base}: {reason}", hint="give the model that it was trained on"
+                f"LoRA {self.directory} does not fit {base}: {first_line(error)}",
+                hint="give the model that it was trained on",
             ) from error
         return merged
 

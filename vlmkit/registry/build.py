@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from attrs import frozen
 
 from vlmkit.contracts import Aggregator, Dataset, Strategy
-from vlmkit.errors import PluginError, SpecError, UnknownNameError
+from vlmkit.errors import PluginError, SpecError, UnknownNameError, first_line
 from vlmkit.registry.registry import Entry, Registry
 from vlmkit.registry.source import dataset_spec, taxonomy_spec
 from vlmkit.registry.spec import Chain, Spec
@@ -64,7 +64,12 @@ class Builder:
         return strategy
 
     def aggregator(self, spec: str) -> Aggregator:
-        """Build an aggregator."""
+        """Build an aggregator.
+
+        Raises:
+            SpecError: The spec breaks the grammar, or an option or value does not fit.
+            UnknownNameError: No such aggregator is registered.
+        """
         aggregator: Aggregator = self._create("aggregator", Spec.parse(spec))
         return aggregator
 
@@ -105,7 +110,12 @@ class Builder:
         return taxonomy
 
     def readout(self, spec: str) -> Readout:
-        """Build a readout from ``likelihood``, ``letter`` or ``text`` with options."""
+        """Build a readout from ``likelihood``, ``letter`` or ``text`` with options.
+
+        Raises:
+            SpecError: The spec breaks the grammar, or an option or value does not fit.
+            UnknownNameError: There is no such readout.
+        """
         parsed = Spec.parse(spec)
         if parsed.name not in READOUTS:
             raise UnknownNameError("readout", parsed.name, READOUTS)
@@ -172,7 +182,7 @@ class Builder:
         try:
             return factory(**values)
         except (ValueError, TypeError) as error:
-            raise SpecError(f"{what} {spec}: {_first_line(error)}", hint="give another value") from error
+            raise SpecError(f"{what} {spec}: {first_line(error)}", hint="give another value") from error
 
     def _convert(self, text: str, hint: Any) -> Any:
         """Convert an option's text to the annotated type.
@@ -232,8 +242,3 @@ def _one_of(text: str, known: typing.Iterable[Any]) -> Any:
         if str(value) == text:
             return value
     raise ValueError(f"expected one of {', '.join(map(str, known))}")
-
-
-def _first_line(error: Exception) -> str:
-    """The sentence of an attrs validator error, which carries the attribute object behind it."""
-    return str(error.args[0] if error.args else error).splitlines()[0]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, requires
 
 from attrs import frozen
 from packaging.requirements import Requirement
+
+from vlmkit.installed import installed_version
 
 
 @frozen
@@ -39,13 +41,6 @@ def needs(distribution: str, extra: str = "") -> Iterator[Need]:
         marker = requirement.marker
         always = marker is None or marker.evaluate({"extra": ""})
         if always != bool(extra) and (marker is None or marker.evaluate({"extra": extra})):
-            installed = _installed(requirement.name)
+            installed = installed_version(requirement.name)
             met = installed is not None and requirement.specifier.contains(installed, prereleases=True)
             yield Need(requirement.name, f"{requirement.name}{requirement.specifier}", installed, met)
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -1,4 +1,4 @@
-"""Charts as SVG: where everything lies; ``chart.svg.jinja`` draws it."""
+"""Charts as SVG: where everything lies; the macro ``chart`` in ``parts.html.jinja`` draws it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vlmkit.report.confusions import confusions
 from vlmkit.report.figures import Figures, round_figures
-from vlmkit.report.subject import Outcome, Subject
+from vlmkit.report.subject import Subject
 
 MARK = "<!-- vlmkit report -->"
 """What the text says of its origin."""
@@ -32,7 +32,6 @@ def markdown(subjects: Sequence[Subject], *, title: str) -> str:
         mark=MARK,
         title=title,
         runs=[(one, Figures.of(one), round_figures(one), confusions(one)) for one in subjects],
-        outcomes=list(Outcome),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from attrs import frozen
@@ -28,13 +29,13 @@ class Output:
         Raises:
             UserError: There is no such folder, or something else is there that is not to be overwritten.
         """
-        if not path.parent.is_dir():
+        if not os.path.isdir(path.parent):  # Path's own way raises for a name that is too long
             raise UserError(
                 f"there is no folder {path.parent} for the report", hint="make it, or give another --output"
             )
-        if path.is_dir():
+        if os.path.isdir(path):
             raise UserError(f"{path} is a folder", hint="name a file in it with --output")
-        with disk_errors(path):
+        with disk_errors(path, "read"):
             foreign = path.exists() and not force and not form.is_own(path)
         if foreign:
             raise UserError(

@@ -67,7 +67,7 @@ class Subject:
         results = self.stored.results
         if results is None or results["n"]["done"] + results["n"]["failed"] != len(self.records):
             return "unfinished"
-        return str(results["status"])
+        return self.stored.status
 
     @property
     def finished(self) -> bool:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -23,16 +23,18 @@ _CURES = {
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors about ``path`` into ``RunDirectoryError``."""
+def disk_errors(path: Path, what: Literal["written", "read"] = "written") -> Iterator[None]:
+    """Turn the system's errors about ``path``, which shall be written or read, into one of the run directory.
+
+    Raises:
+        RunDirectoryError: The system refuses it.
+    """
     try:
         yield
     except OSError as error:
         cure = _CURES.get(error.errno or 0, "see to it")
-        raise RunDirectoryError(
-            f"{path} cannot be written ({error.strerror or error})",
-            hint=f"{cure} or give another --output; the same command goes on from what is there",
-        ) from error
+        other = " or give another --output; the same command goes on from what is there" if what == "written" else ""
+        raise RunDirectoryError(f"{path} cannot be {what} ({error.strerror or error})", hint=cure + other) from error
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
@@ -153,7 +155,7 @@ class JsonLines:
                 os.close(descriptor)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Read the objects in order; a last line without its end is none yet.
+        """Read the objects in order; a last line that is torn is none yet.
 
         Raises:
             RunDirectoryError: A line is no JSON object.
@@ -162,16 +164,21 @@ class JsonLines:
             yield self._parsed(line, number)
 
     def mend(self) -> bool:
-        """Cut off a last line without its end, which a killed process left; return whether there was one."""
+        """Cut off a torn last line, which a killed process left; return whether there was one."""
         with disk_errors(self.path):
             if not self.path.exists():
                 return False
             with self.path.open("rb+") as file:
-                whole = sum(len(line) for line in file if line.endswith(b"\n"))
+                whole, last = 0, b"\n"
+                for last in file:
+                    whole += len(last) if _is_whole(last) else 0
                 torn = whole < file.seek(0, os.SEEK_END)
                 if torn:
                     file.truncate(whole)
-                    os.fsync(file.fileno())
+                elif not last.endswith(b"\n"):
+                    file.write(b"\n")
+                file.flush()
+                os.fsync(file.fileno())
         return torn
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> int:
@@ -187,19 +194,29 @@ class JsonLines:
         return dropped
 
     def _lines(self) -> Iterator[bytes]:
-        with disk_errors(self.path):
+        with disk_errors(self.path, "read"):
             if self.path.exists():
                 with self.path.open("rb") as file:
                     # Another process may be writing the last one.
-                    yield from (line for line in file if line.endswith(b"\n"))
+                    yield from filter(_is_whole, file)
 
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
+        value = _object(line)
+        if value is None:
             raise RunDirectoryError(
                 f"{self.path} line {number} is damaged", hint="remove that line; its example is then solved again"
             )
         return value
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line has its end, or lacks nothing else, as where an editor wrote the file."""
+    return line.endswith(b"\n") or _object(line) is not None
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -17,8 +17,8 @@ from vlmkit.redaction import redacted
 from vlmkit.runs.convert import dumps
 from vlmkit.types import LabelSpace, Taxonomy
 
-_WHERE = ("device", "servers")
-"""Keys of a model's identity that say where it is, and not what."""
+_NOT_WHAT = ("device", "servers", "parameters")
+"""Keys of a model's identity that say where it is and not what, or that it has only once the weights are loaded."""
 
 _SHOWN = 60
 """Longest value in the message about a difference, in characters."""
@@ -49,7 +49,7 @@ def fingerprint(
         taxonomy: The taxonomy that was given; one that the data set offers is part of the data.
     """
     return {
-        "model": {key: described(value) for key, value in backend.identity.items() if key not in _WHERE},
+        "model": model_identity(backend),
         "strategy": described(strategy),
         "data": redacted(data),
         "labels": label_digest(labels),
@@ -57,6 +57,11 @@ def fingerprint(
         "seed": seed,
         **({} if taxonomy is None else {"taxonomy": taxonomy.digest}),
     }
+
+
+def model_identity(backend: Backend) -> dict[str, Any]:
+    """Return what a backend's identity says of the model itself, as plain JSON values; the same before it is loaded."""
+    return {key: described(value) for key, value in backend.identity.items() if key not in _NOT_WHAT}
 
 
 def label_digest(labels: LabelSpace) -> str:

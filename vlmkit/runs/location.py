@@ -34,7 +34,7 @@ def default_directory(
     Raises:
         RunDirectoryError: ``root`` cannot be read, or there is no run where ``finished`` asks for one.
     """
-    with disk_errors(root):
+    with disk_errors(root, "read"):
         if not fresh:
             for path in sorted(root.glob("*/"), key=lambda path: path.name, reverse=True):
                 if _continues(path, fingerprint, finished=finished):

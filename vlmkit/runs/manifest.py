@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from vlmkit.contracts import Backend
+from vlmkit.installed import installed_version
 from vlmkit.registry import PluginHost
 from vlmkit.runs.fingerprint import described, label_digest
 from vlmkit.types import LabelSpace, Taxonomy
@@ -21,13 +21,7 @@ _PACKAGES = ("vlmkit", "torch", "transformers", "pillow", "numpy")
 
 def versions() -> dict[str, str | None]:
     """Return the versions of Python and of the packages that results depend on; None for one not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
+    return {"python": platform.python_version(), **{package: installed_version(package) for package in _PACKAGES}}
 
 
 def manifest(

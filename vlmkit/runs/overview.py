@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from attrs import frozen
+from cattrs import BaseValidationError
 
 from vlmkit.errors import RunDirectoryError, UnknownNameError
+from vlmkit.measures import Interval
+from vlmkit.runs.convert import from_json
 from vlmkit.runs.directory import LOCK
 from vlmkit.runs.files import Lock, disk_errors
 from vlmkit.runs.stored import MANIFEST, StoredRun
@@ -27,7 +32,7 @@ class Overview:
         strategy: What was asked, or None where no strategy was.
         model: Who was asked.
         data: What about.
-        accuracy: ``value``, ``low`` and ``high`` of the 95 % interval, or None without targets.
+        accuracy: With its 95 % interval, or None without targets.
         started: When, ISO 8601, UTC.
     """
 
@@ -38,48 +43,59 @@ class Overview:
     strategy: str | None = None
     model: str | None = None
     data: str | None = None
-    accuracy: Mapping[str, float] | None = None
+    accuracy: Interval | None = None
     started: str | None = None
 
     @classmethod
     def of(cls, path: Path) -> Self:
         """Look at a directory; whatever is wrong with it is a finding."""
-        size = sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
+        size = _size(path)
         try:
-            run = read_run(path)
+            run = StoredRun.read(path)
             session: Mapping[str, Any] = run.manifest["session"]
-            results: Mapping[str, Any] = run.results or {"status": "unfinished"}
+            config: Mapping[str, Any] = session["config"]
+            accuracy = (run.results or {}).get("metrics", {}).get("accuracy")
             return cls(
                 path,
                 size,
-                results["status"],
-                **{name: session["config"].get(name) for name in ("strategy", "model", "data")},
-                accuracy=results.get("metrics", {}).get("accuracy"),
+                run.status,
+                strategy=_words(config.get("strategy")),
+                model=_words(config.get("model")),
+                data=_words(config.get("data")),
+                accuracy=None if accuracy is None else from_json(accuracy, Interval),
                 started=session["started"],
             )
         except RunDirectoryError as error:
             return cls(path, size, "broken", error.message)
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, BaseValidationError) as error:
             return cls(path, size, "broken", f"its manifest or results lack something: {error}")
 
 
-def read_run(path: Path) -> StoredRun:
-    """Read a run directory; a ``manifest.json`` of something else is none.
+def _size(path: Path) -> int:
+    """Return the bytes of all files below a directory; a run at work replaces some of them meanwhile."""
+    size = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(folder, name)).st_size
+    return size
 
-    Raises:
-        RunDirectoryError: It holds no run, or cannot be read.
-    """
-    run = StoredRun.read(path)
-    if "fingerprint" not in run.manifest:
-        raise RunDirectoryError(f"{path / MANIFEST} is no manifest of a run", hint="give another run directory")
-    return run
+
+def _words(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def run_directories(root: Path) -> Iterator[Path]:
-    """Yield the directories below ``root`` that hold a manifest, and its folders that hold none at all, by name."""
-    if not root.is_dir():
+    """Yield the directories below ``root`` that hold a manifest, and its folders that hold none at all, by name.
+
+    Raises:
+        RunDirectoryError: ``root`` cannot be read.
+    """
+    if not os.path.isdir(root):
         return
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    with disk_errors(root, "read"):
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for folder in folders:
         yield from sorted(manifest.parent for manifest in folder.rglob(MANIFEST)) or [folder]
 
 
@@ -90,7 +106,7 @@ def find_run(name: str, root: Path) -> Path:
         RunDirectoryError: Several are meant.
         UnknownNameError: None is.
     """
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # Path's own way raises for a name that is too long
         return Path(name)
     names = {path.relative_to(root).as_posix(): path for path in run_directories(root)}
     found = [name] if name in names else [key for key in names if key.startswith(name) or key.endswith(name)]
@@ -107,7 +123,7 @@ def delete_run(path: Path) -> None:
     Raises:
         RunDirectoryError: It holds no run, is in use, or cannot be removed.
     """
-    read_run(path)
+    StoredRun.read(path)
     if path.is_symlink():
         raise RunDirectoryError(f"{path} is a link", hint="give the directory that it points to")
     lock = Lock.take(path / LOCK)

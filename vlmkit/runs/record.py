@@ -120,6 +120,11 @@ class Record:
             pictures=_digest(example.images),
         )
 
+    @property
+    def in_top5(self) -> bool:
+        """Whether the target is among the best five of the ranking."""
+        return self.target in [name for name, _ in self.ranking[:5]]
+
     def kept(self, abstain_below: float) -> bool:
         """Whether there is a label whose confidence is not below a threshold; one that is not known never is."""
         return self.label is not None and not (self.confidence is not None and self.confidence < abstain_below)

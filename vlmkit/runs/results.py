@@ -79,7 +79,7 @@ class Tally:
             self.correct += record.correct
             self.kept_judged += answered
             self.kept_correct += int(answered and record.correct)
-            self.in_top5 += record.target in [name for name, _ in record.ranking[:5]]
+            self.in_top5 += record.in_top5
         for index, played in enumerate(record.trace):
             self.queries += played.queries
             self.none += played.none

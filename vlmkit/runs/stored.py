@@ -51,6 +51,8 @@ class StoredRun:
         manifest = read_manifest(path)
         if manifest is None:
             raise RunDirectoryError(f"{path} holds no run", hint="give a directory that vlmkit run wrote")
+        if "fingerprint" not in manifest:
+            raise RunDirectoryError(f"{path / MANIFEST} is no manifest of a run", hint="give another run directory")
         return cls(path, manifest, read_results(path))
 
     @property
@@ -58,6 +60,11 @@ class StoredRun:
         """What the results depend on."""
         fingerprint: Mapping[str, Any] = self.manifest["fingerprint"]
         return fingerprint
+
+    @property
+    def status(self) -> str:
+        """How it ended, as its results say; ``unfinished`` before it has ended once."""
+        return str((self.results or {}).get("status", "unfinished"))
 
     def records(self) -> Iterator[Record]:
         """Read the records, in the order in which they were written.

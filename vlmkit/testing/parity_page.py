@@ -10,6 +10,7 @@ import torch
 from attrs import frozen
 
 from vlmkit.local.checkpoint import Checkpoint
+from vlmkit.markdown import markdown_table
 from vlmkit.runs.manifest import versions
 from vlmkit.testing.parity import Parity
 
@@ -31,8 +32,7 @@ class Table:
     @property
     def markdown(self) -> str:
         """The table in Markdown."""
-        lines = [self.header, ("---", *("--:" for _ in self.header[1:])), *self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return markdown_table(self.header, self.rows)
 
 
 def tables(found: Sequence[Parity]) -> Iterator[Table]:

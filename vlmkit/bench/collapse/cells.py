@@ -11,9 +11,9 @@ from attrs import evolve, frozen
 
 from vlmkit.bench.collapse.images import Sample
 from vlmkit.bench.collapse.subsets import Kind, Narrowed, Subsets
-from vlmkit.bench.resident import forget, resident
 from vlmkit.cache import AnswerStore
-from vlmkit.contracts import Backend, Strategy
+from vlmkit.contracts import Backend, Remembers, Strategy
+from vlmkit.engine import check_capabilities
 from vlmkit.engine.pipeline import Pipeline
 from vlmkit.prompts import Prompt
 from vlmkit.registry import PluginHost
@@ -109,14 +109,16 @@ class Cells:
             CapabilityError: The model lacks what a strategy needs; so is this.
             UserError: A run cannot go on; what is done stays on disk.
         """
+        for strategy in self.strategies.values():  # by its own name, which its subsets would hide
+            check_capabilities(strategy, self.backend)
         waiting = [cell for cell in self.cells if not self._is_finished(cell)]
         if not waiting:
             return
-        backend = resident(self.backend)
-        self._warm_up(waiting[0], backend)
+        self._warm_up(waiting[0])
         for number, cell in enumerate(waiting, start=1):
-            forget(backend)
-            with Run.open(self._experiment(cell, backend), self.output / cell.path) as run:
+            if isinstance(self.backend, Remembers):
+                self.backend.forget()
+            with Run.open(self._experiment(cell), self.output / cell.path) as run:
                 results = run.execute()
             share = results["metrics"]["accuracy"]
             accuracy = "" if share is None else f": accuracy {share['value']:.1%}"
@@ -141,22 +143,20 @@ class Cells:
 
         Raises:
             RunDirectoryError: The directory holds another run.
-            CapabilityError: The model lacks what the strategy needs.
         """
-        path, experiment = self.output / cell.path, self._experiment(cell, self.backend)
+        path, experiment = self.output / cell.path, self._experiment(cell)
         if read_manifest(path) is None:
             return False
         stored = StoredRun.read(path)
         check_same(path, stored.manifest, experiment.fingerprint)
         done = {record.id for record in stored.records() if record.error is None}
-        succeeded = stored.results is not None and stored.results["status"] == "success"
-        return succeeded and done.issuperset(experiment.survey.ids)
+        return stored.status == "success" and done.issuperset(experiment.survey.ids)
 
-    def _experiment(self, cell: Cell, backend: Backend) -> Experiment:
+    def _experiment(self, cell: Cell) -> Experiment:
         sample = self.samples[cell.seed]
         return Experiment(
             pipeline=Pipeline(
-                backend,
+                self.backend,
                 Narrowed(self.strategies[cell.strategy], Subsets(cell.labels, cell.seed, self.kind), sample.target_of),
                 seed=cell.seed,
                 prompt=self.prompt,
@@ -178,10 +178,10 @@ class Cells:
             resumed="images are done",
         )
 
-    def _warm_up(self, cell: Cell, backend: Backend) -> None:
-        """Answer about one image: what a first forward takes longer is not the first cell's to pay.
+    def _warm_up(self, cell: Cell) -> None:
+        """Answer about one image: what loading and a first forward take is not the first cell's to pay.
 
         No cache learns of it, so that the first cell asks, too.
         """
-        sample, pipeline = self.samples[cell.seed], evolve(self, cache=None)._experiment(cell, backend).pipeline
+        sample, pipeline = self.samples[cell.seed], evolve(self, cache=None)._experiment(cell).pipeline
         list(pipeline.solve(sample.examples[:1], sample.labels, taxonomy=self.taxonomy))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmkit.bench.collapse.figures import Point
+from vlmkit.bench.plot import save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +38,9 @@ def plot(points: Sequence[Point], title: str, path: Path) -> None:
         points: What came out, in the order of the legend.
         title: What was measured, and on what.
         path: The file; its suffix says the format.
+
+    Raises:
+        UserError: It cannot be written.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -60,7 +64,7 @@ def plot(points: Sequence[Point], title: str, path: Path) -> None:
         handles, names = left.get_legend_handles_labels()
         figure.suptitle(title, fontsize="medium")
         figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
-        figure.savefig(path, dpi=150, metadata=_NOTHING_OF_THE_MOMENT.get(path.suffix.lower()))
+        save(figure, path, _NOTHING_OF_THE_MOMENT.get(path.suffix.lower()))
 
 
 def _draw_lines(axes: Axes, points: Sequence[Point], value: Callable[[Point], float]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from vlmkit.bench.collapse.figures import Point
+from vlmkit.markdown import markdown_table
 from vlmkit.measures import Interval
 
 
@@ -31,9 +32,7 @@ class Sheet:
 
     def markdown(self) -> str:
         """Return the table in Markdown, under its title."""
-        rule = "|".join(["---"] * self.words + ["--:"] * (len(self.columns) - self.words))
-        lines = [" | ".join(row) for row in (self.columns, *self.rows)]
-        return "\n".join([f"{self.title}:", "", f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
+        return f"{self.title}:\n\n{markdown_table(self.columns, self.rows, words=self.words)}"
 
 
 def sheets(points: Sequence[Point]) -> list[Sheet]:

@@ -1,4 +1,4 @@
-"""What lies beside the weights of a checkpoint, in one word that tells two states of it apart."""
+"""What tells two states of a checkpoint apart: digests of its weights, and of what lies beside them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,34 @@ import hashlib
 import json
 from pathlib import Path
 
-from vlmkit.errors import ModelError
+from vlmkit.errors import ModelError, first_line
 
 _ENDINGS = (".json", ".jinja", ".txt", ".model", ".py")
 """Endings of the files that answers depend on: chat template, tokenizer, processor, configuration, code."""
+
+
+def weights_digest(directory: Path) -> str:
+    """Return SHA-256, hexadecimal, over name, size, header and last MiB of every weight file.
+
+    Not over all bytes: an 8-billion-parameter checkpoint would take a minute.
+
+    Raises:
+        ModelError: A weight file cannot be read, as where it is a link to what has gone from a cache.
+    """
+    sha = hashlib.sha256()
+    try:
+        for path in sorted(directory.glob("*.safetensors")):
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                header = file.read(8)
+                header += file.read(min(size, int.from_bytes(header, "little")))
+                file.seek(max(0, size - 2**20))
+                sha.update(json.dumps([path.name, size]).encode() + header + file.read())
+    except OSError as error:
+        raise ModelError(
+            f"the weights of model {directory} cannot be read: {error}", hint="download it again"
+        ) from error
+    return sha.hexdigest()
 
 
 def beside_weights(model: str, revision: str | None = None) -> str | None:
@@ -26,9 +50,8 @@ def beside_weights(model: str, revision: str | None = None) -> str | None:
     try:
         return _digest(directory) if directory.is_dir() else _commit(model, revision)
     except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"the files of model {model} cannot be told: {reason}",
+            f"the files of model {model} cannot be told: {first_line(error)}",
             hint="check the name and the network, or give the directory of a downloaded copy",
         ) from error
 
