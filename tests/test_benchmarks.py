@@ -71,14 +71,13 @@ def test_gpu_report_has_every_part(run, tmp_path):
 def test_gpu_report_says_what_a_part_came_to(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     gpu = importlib.import_module("gpu")
-    slow = gpu.run(
-        gpu.Part("slow", "Slow", 1, ("timeit", "-n", "1", "import time; print('begun', flush=True); time.sleep(9)"))
-    )
+    endless = "import time; print('begun', flush=True); time.sleep(600)"
+    slow = gpu.run(gpu.Part("slow", "Slow", 3, ("timeit", "-n", "1", endless)))  # time enough to begin
     wrong = gpu.run(gpu.Part("wrong", "Wrong", 20, ("vlmkit", "parity", "--dtype", "int3")))
-    assert (slow.verdict, slow.said) == ("not done in 1 s", "begun")
+    assert (slow.verdict, slow.said) == ("not done in 3 s", "begun")
     assert wrong.verdict == "exit code 2" and "unknown dtype" in wrong.said
     page = gpu.report([slow, wrong], "cpu", "python benchmarks/gpu.py")
-    assert "| Slow | 1 | 1 | not done in 1 s |" in page and str(BENCHMARKS.parent) not in page
+    assert f"| Slow | {slow.seconds:.0f} | 3 | not done in 3 s |" in page and str(BENCHMARKS.parent) not in page
 
 
 def test_gpu_parts_take_under_ten_minutes_together(monkeypatch):

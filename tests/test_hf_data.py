@@ -11,6 +11,7 @@ import pytest
 
 import vlmkit_datasets
 import vlmkit_hf
+from archives import content, tar
 from vlmkit import Dataset, Pipeline, Skims
 from vlmkit.data.images import open_image
 from vlmkit.errors import DataError, ImageError, LabelError
@@ -56,16 +57,6 @@ def encoded(picture, kind="PNG"):
 
 def features(labels):
     return datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(labels))})
-
-
-def tar(path, samples):
-    """Write an archive of samples, each a list of pairs of file name and content."""
-    with tarfile.open(path, "w") as archive:
-        for name, content in samples:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +119,6 @@ FORMS = [
     "several Parquet files",
     "WebDataset",
 ]
-
-
-def content(data):
-    return [(open_image(example.images[0]).digest, example.target) for example in data]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vlmkit_hf
+from archives import content, tar
 from vlmkit import LabelSpace
-from vlmkit.data.images import open_image
 from vlmkit.errors import DataError
 from vlmkit.registry import Builder, Registry
 from vlmkit.registry.source import dataset_spec
@@ -28,20 +28,6 @@ def pixel():
     buffer = io.BytesIO()
     PIL.Image.new("RGB", (1, 1)).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def tar(path, samples):
-    """Write an archive of samples, each a list of pairs of file name and content."""
-    with tarfile.open(path, "w") as archive:
-        for name, content in samples:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
-
-
-def content(data):
-    return [(open_image(example.images[0]).digest, example.target) for example in data]
 
 
 def test_a_label_file_names_the_classes_of_numbers(build, pixel, tmp_path):
