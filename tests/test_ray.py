@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 from click.testing import CliRunner
 
 from vlmkit import Example, LabelSpace, Pipeline
@@ -22,6 +23,7 @@ from vlmkit.runs.record import Record
 from vlmkit_glyphs.dataset import Glyphs
 from vlmkit_ray.cluster import connected, loopback
 from vlmkit_ray.engine import RayEngine
+from vlmkit_strategies.flat import Flat
 
 ODD = '''
 """A strategy that some examples are too much for."""
@@ -52,6 +54,11 @@ class Odd:
 
 # What Ray does in its own modules is not for this project to mend.
 WARNINGS = "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+
+
+@frozen
+class OnThisNodeAlone(Flat):
+    """A strategy of a plugin that is not everywhere."""
 
 
 def without_ray(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -182,6 +189,19 @@ class TestOnACluster:
             solving: Iterator[Solved] = engine.solve(pipeline, [Example("wrong", ())], LabelSpace(["a"]))
             with pytest.raises(UserError, match="it is all wrong; ask for something else"):
                 list(solving)
+
+    def test_a_node_that_lacks_a_plugin_is_told_of(self, cluster, monkeypatch):
+        monkeypatch.setattr(OnThisNodeAlone, "__module__", "here_alone")
+        monkeypatch.setitem(sys.modules, "here_alone", sys.modules[__name__])
+        engine = RayEngine(workers=1, address=cluster.address)
+        with (
+            Pipeline("scripted", OnThisNodeAlone()) as pipeline,
+            pytest.raises(UserError, match="on every node") as told,
+        ):
+            list(engine.solve(pipeline, [Example("one", (b"",))], LabelSpace(["a"])))
+        assert "a Ray worker cannot take the run over (ModuleNotFoundError: No module named 'here_alone')" in str(
+            told.value
+        )
 
     def test_data_that_breaks_costs_no_example_before_it(self, cluster):
         data, found = Glyphs(labels=12, images=12), []

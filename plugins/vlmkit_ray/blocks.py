@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -25,18 +26,22 @@ def unpack(block: pa.Table) -> Iterator[Any]:
     return map(pickle.loads, block[_COLUMN].to_pylist())
 
 
-def store(examples: Iterable[Example], size: int) -> dict[str, ray.ObjectRef]:
-    """Put examples in the object store, in blocks of ``size``; return a reference to the block of each, by its id."""
-    rest, stored = iter(examples), {}
-    while chunk := list(islice(rest, size)):
-        stored.update(dict.fromkeys((example.id for example in chunk), ray.put(pack(chunk))))
-    return stored
+@contextmanager
+def stored(examples: Iterable[Example], size: int) -> Iterator[dict[str, ray.ObjectRef]]:
+    """Hold examples in the object store, in blocks of ``size``: a reference to the block of each, by its id."""
+    rest, blocks = iter(examples), {}
+    try:
+        while chunk := list(islice(rest, size)):
+            blocks.update(dict.fromkeys((example.id for example in chunk), ray.put(pack(chunk))))
+        yield blocks
+    finally:
+        blocks.clear()  # an error may hold on to this; to the next cluster the references would mean something else
 
 
-def fetch(stored: Mapping[str, ray.ObjectRef]) -> Iterator[Example]:
+def fetch(blocks: Mapping[str, ray.ObjectRef]) -> Iterator[Example]:
     """Yield those examples of stored blocks whose ids are given."""
-    for block in dict.fromkeys(stored.values()):
-        yield from (example for name, example in contents(block).items() if name in stored)
+    for block in dict.fromkeys(blocks.values()):
+        yield from (example for name, example in contents(block).items() if name in blocks)
 
 
 def contents(block: ray.ObjectRef) -> dict[str, Example]:

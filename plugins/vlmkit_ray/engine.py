@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -63,47 +64,49 @@ class RayEngine:
         """
         job = pickle.dumps((pipeline, labels, taxonomy))
         with connected(self.address):
-            from vlmkit_ray.blocks import fetch, store  # only now: they need what the extra brings
+            from vlmkit_ray.blocks import fetch, stored  # only now: they need what the extra brings
             from vlmkit_ray.pool import answers
 
             cpus = self.cpus_per_worker
             fits, gpus = room(cpus, self.gpus_per_worker)
             ask = partial(answers, job=job, attempts=self.attempts, workers=self.workers or fits, cpus=cpus, gpus=gpus)
             reading = Reading(iter(examples))
-            waiting = store(reading, self.block)
-            total = len(waiting)
-            yield from _solved(ask(waiting.values()), waiting, stop)
-            if stop():
-                return
-            if total and len(waiting) == total:
-                raise UserError(
-                    "no Ray worker lived long enough to solve a block",
-                    hint=f"is memory short? Lower --in-flight, and see the logs of Ray in {LOGS}",
-                )
-            yield from _solved(ask(store(fetch(waiting), 1).values()), waiting, stop)
-            if stop():
-                return
-            for example in fetch(waiting):
-                lost = BackendError(f"lost {self.attempts} workers in a row", hint=f"see the logs of Ray in {LOGS}")
-                yield Solved(example, error=lost)
+            with stored(reading, self.block) as waiting:
+                total = len(waiting)
+                yield from _solved(ask(waiting.values()), waiting, stop)
+                if stop():
+                    return
+                if total and len(waiting) == total:
+                    raise UserError(
+                        "no Ray worker lived long enough to solve a block",
+                        hint=f"is memory short? Lower --in-flight, and see the logs of Ray in {LOGS}",
+                    )
+                with stored(fetch(waiting), 1) as alone:
+                    yield from _solved(ask(alone.values()), waiting, stop)
+                if stop():
+                    return
+                for example in fetch(waiting):
+                    lost = BackendError(f"lost {self.attempts} workers in a row", hint=f"see the logs of Ray in {LOGS}")
+                    yield Solved(example, error=lost)
             reading.check()
 
 
 def _solved(
-    answers: Iterable[Solved | UserError], waiting: dict[str, ObjectRef], stop: Callable[[], bool]
+    answers: Generator[Solved | UserError], waiting: dict[str, ObjectRef], stop: Callable[[], bool]
 ) -> Iterator[Solved]:
     """Yield the answers to examples that wait for one, and let them wait no longer."""
     from vlmkit_ray.blocks import contents
 
-    block, examples = None, {}
-    for answer in answers:
-        if isinstance(answer, UserError):
-            raise answer
-        name = answer.example.id
-        if name in waiting:
-            if waiting[name] != block:
-                block, examples = waiting[name], contents(waiting[name])
-            del waiting[name]
-            yield evolve(answer, example=examples[name])  # its pictures in memory stayed in the store
-        if stop():
-            return
+    examples: dict[str, Example] = {}
+    with closing(answers):
+        for answer in answers:
+            if isinstance(answer, UserError):
+                raise answer
+            name = answer.example.id
+            if name in waiting:
+                if name not in examples:
+                    examples = contents(waiting[name])
+                del waiting[name]
+                yield evolve(answer, example=examples[name])  # its pictures in memory stayed in the store
+            if stop():
+                return

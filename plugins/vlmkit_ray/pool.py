@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from functools import cached_property, partial
 from typing import Any
 
@@ -15,13 +16,13 @@ from ray import data
 
 from vlmkit import Example
 from vlmkit.engine import Solved, portable
-from vlmkit.errors import UserError
+from vlmkit.errors import UserError, first_line
 from vlmkit_ray.blocks import pack, unpack
 
 
 def answers(
     blocks: Iterable[ray.ObjectRef], job: bytes, *, attempts: int, workers: int, cpus: float, gpus: float
-) -> Iterator[Solved | UserError]:
+) -> Generator[Solved | UserError]:
     """Yield what became of the examples in blocks, as blocks are done, or the error that ends the run.
 
     Args:
@@ -49,8 +50,10 @@ def answers(
             num_cpus=cpus,
             num_gpus=gpus,
         )
-    for block in solved.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        yield from unpack(block)
+    done: Any = iter(solved.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+    with closing(done):  # or else its threads outlive the connection, and end the process
+        for block in done:
+            yield from unpack(block)
 
 
 class Begun:
@@ -76,7 +79,15 @@ class Worker:
     @cached_property
     def _solve(self) -> Callable[[Iterable[Example]], Iterator[Solved]]:
         # At the first block: what is wrong with them on this node is then told like any other error.
-        pipeline, labels, taxonomy = pickle.loads(self.job)
+        try:
+            pipeline, labels, taxonomy = pickle.loads(self.job)
+        except UserError:
+            raise
+        except Exception as error:  # a module that is not there, or another version of it
+            raise UserError(
+                f"a Ray worker cannot take the run over ({type(error).__name__}: {first_line(error)})",
+                hint="install the same vlmkit, plugins and libraries on every node",
+            ) from error
         return partial(pipeline.solve, labels=labels, taxonomy=taxonomy)
 
     def __call__(self, block: pa.Table) -> pa.Table:
