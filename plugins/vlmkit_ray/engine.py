@@ -67,8 +67,7 @@ class RayEngine:
             from vlmkit_ray.blocks import fetch, stored  # only now: they need what the extra brings
             from vlmkit_ray.pool import answers
 
-            cpus = self.cpus_per_worker
-            fits, gpus = room(cpus, self.gpus_per_worker)
+            fits, gpus = room(cpus := self.cpus_per_worker, self.gpus_per_worker)
             ask = partial(answers, job=job, attempts=self.attempts, workers=self.workers or fits, cpus=cpus, gpus=gpus)
             reading = Reading(iter(examples))
             with stored(reading, self.block) as waiting:

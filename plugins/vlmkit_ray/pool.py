@@ -97,11 +97,10 @@ class Worker:
         """
         examples = list(unpack(block))
         results: list[Solved | UserError] = []
-        if ray.get(self.begun.again.remote(tuple(example.id for example in examples))) > self.attempts:
-            return pack(results)
-        try:
-            for solved in self._solve(examples):
-                results.append(portable(solved))
-        except UserError as error:
-            results.append(error)
+        if ray.get(self.begun.again.remote(tuple(example.id for example in examples))) <= self.attempts:
+            try:
+                for solved in self._solve(examples):
+                    results.append(portable(solved))
+            except UserError as error:
+                results.append(error)
         return pack(results)
