@@ -147,6 +147,14 @@ def test_ray_scaling_needs_more_images_than_a_block(monkeypatch, capsys):
     assert end.value.code == 2 and "give more images than --block" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_shares_of_a_forward_add_up(run):
+    lines = run("shares.py", "--model", "random:qwen3-vl-1m", "--labels", "45", "--images", "1").splitlines()
+    shares = [float(line.split("|")[3].strip(" %")) for line in lines[5:]]
+    assert len(shares) == 6 and shares[-1] == 100
+    assert sum(shares[:-1]) == pytest.approx(100, abs=3) and min(shares) >= 0
+
+
 def test_question_bank(run):
     figures = json.loads(run("question_bank.py", "--questions", "600", "--json"))
     assert figures["questions"] == 600
