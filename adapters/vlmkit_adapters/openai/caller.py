@@ -18,7 +18,6 @@ from vlmkit_adapters.openai.gate import Gate, Passage
 from vlmkit_adapters.openai.patience import LONGEST_ASKED, is_overload, is_transient, wait_before
 
 if TYPE_CHECKING:
-    import httpx
     import openai
 
 _NO_KEY = "no-key-is-set"
@@ -206,7 +205,7 @@ class Caller:
             passage.overloaded()
         return outcome
 
-    def _hang_up_late(self, response: httpx.Response) -> None:
+    def _hang_up_late(self, response: Any) -> None:
         """Close a connection that was not there yet when the others were closed; nobody else knows of it."""
         if self._closing.is_set():
             response.extensions["network_stream"].close()
@@ -276,7 +275,7 @@ def _words(error: openai.APIStatusError) -> str:
     return str(said or error.message)
 
 
-def _connect(base_url: str, timeout: float, on_response: Callable[[httpx.Response], None]) -> openai.OpenAI:
+def _connect(base_url: str, timeout: float, on_response: Callable[[Any], None]) -> openai.OpenAI:
     try:
         import openai
     except ImportError:
