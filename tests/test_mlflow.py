@@ -116,7 +116,7 @@ def test_nothing_is_logged_unless_a_store_is_named(run, store, tmp_path, monkeyp
 
 def test_an_interrupted_run_is_killed_there(run, store, monkeypatch):
     monkeypatch.setattr(log, "EVERY", 1)
-    signals = iter([signal.SIGINT])  # a second one would end this process, too
+    signals = iter([signal.SIGTERM])  # a second one would end this process, too
     monkeypatch.setattr(log.RunLog, "add", lambda self, record: [signal.raise_signal(one) for one in signals])
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     run("--in-flight", "1")
