@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
 
 test: $(VENV)/.installed check
-	$(BIN)/python -m pytest -n 2 -m "not slow and not cuda and not browser and not docs"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not cuda and not browser and not docs"
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

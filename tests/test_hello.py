@@ -66,7 +66,7 @@ ALL_DONE = {"total": 3, "done": 3, "failed": 0}
 
 
 def test_its_strategy_runs(site, tmp_path):
-    out = run(site, "-m", "vlmkit", *RUN, "knockout", "--output", str(tmp_path / "run"))
+    out = run(site, "-m", "vlmkit", *RUN, "knockout", "--model", "scripted", "--output", str(tmp_path / "run"))
     assert json.loads(out)["n"] == ALL_DONE
 
 
