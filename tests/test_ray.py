@@ -129,6 +129,15 @@ def workers() -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(*WARNINGS)
+def test_where_no_cluster_is_one_line_says_so_at_once():
+    (port,) = free_ports(1)
+    told = rf"no Ray cluster at 127.0.0.1:{port}; .*ConnectionRefusedError"
+    with pytest.raises(UserError, match=told), connected(f"127.0.0.1:{port}"):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(*WARNINGS)
 def test_a_cluster_of_its_own_can_be_reached_from_this_machine_alone():
     with connected(None):
         import ray

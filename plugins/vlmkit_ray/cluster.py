@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from logging import ERROR, getLogger
@@ -33,6 +34,7 @@ def connected(address: str | None) -> Iterator[None]:
         getLogger(name).setLevel(ERROR)  # progress and notes are the run's own
     with nullcontext() if address else loopback():
         try:
+            _knock(address or "")
             ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=ERROR)
         except Exception as error:  # Ray says with plain ones that a node did not start in time
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
@@ -60,6 +62,13 @@ def loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = known
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody is at HOST:PORT; Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def room(cpus: float, gpus: float | None) -> tuple[int, float]:
