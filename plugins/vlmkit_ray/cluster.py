@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from logging import ERROR, getLogger
 
-from vlmkit.errors import UserError
+from vlmkit.errors import UserError, first_line
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def connected(address: str | None) -> Iterator[None]:
             _knock(address or "")
             ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=ERROR)
         except Exception as error:  # Ray says with plain ones that a node did not start in time
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            reason = f"{type(error).__name__}: {first_line(error)}"
             raise UserError(
                 f"there is no Ray cluster at {address}" if address else "no Ray cluster starts here",
                 hint=f"start one with ray start --head, and give its --address ({reason})",
