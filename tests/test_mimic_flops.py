@@ -19,6 +19,7 @@ from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import shared_checkpoint
 from vlmkit.testing.plain import Plain
 from vlmkit.tokentree.isolation import Isolation
+from vlmkit.tokentree.layout import aligned
 from vlmkit.tokentree.packing import Row, pack
 from vlmkit_mimic.costs import BOTH, MASKED, PLAIN, POOLED, Cost, Costs, Layout
 
@@ -72,7 +73,10 @@ def test_the_parts_of_a_layer_are_what_torch_counts(name):
 
 @pytest.mark.parametrize("text", [True, False])
 def test_token_trees_compute_no_hidden_pair(text):
-    """Attention in a masked layer does what is counted and, for blocks of text and images, their upper triangles."""
+    """Attention in a masked layer does what is counted and, for blocks of text and images, their upper triangles.
+
+    Where there is a mask, keys are padded to whole registers.
+    """
     family = build_backend(str(shared_checkpoint("qwen3_vl")), BUILDER).load()
     prompt = Layout(images=3, tokens=16, before=5, after=7)
     shape = TextShape.of(family.model.config.get_text_config().to_dict())
@@ -88,8 +92,9 @@ def test_token_trees_compute_no_hidden_pair(text):
             family.forward(packed.ids, packed.positions, (), layout)
         return sum(n for kind, n in counter.get_flop_counts()["Global"].items() if "attention" in str(kind))
 
-    rows = prompt.images * prompt.tokens * (prompt.tokens + (prompt.before if text else 0))
-    computed = rows + (prompt.before + prompt.after) * length
+    # An image alone is causal and has no mask.
+    keys = aligned(prompt.tokens + prompt.before) if text else prompt.tokens
+    computed = prompt.images * prompt.tokens * keys + (prompt.before + prompt.after) * aligned(length)
     saved = attention(evolve(packed.layout, isolated={})) - attention(packed.layout)
     assert saved == 4 * queries * (length**2 - computed)
 

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from vlmkit.contracts import Backend
 from vlmkit.errors import ModelError, first_line
 from vlmkit.local.allocator import keep_freed_memory
+from vlmkit.local.attention import VISION_ATTENTION, register_vision_attention
 from vlmkit.local.digests import beside_weights, weights_digest
 from vlmkit.local.lora import Lora
 
@@ -167,8 +168,8 @@ class Checkpoint:
         A checkpoint without weights makes a model on the meta device.
 
         Args:
-            attention: Name of the language model's attention function, registered with transformers; None for the
-                model's default.
+            attention: Name of the language model's attention function, registered with transformers, beside which
+                the vision tower gets ``VISION_ATTENTION``; None for the model's defaults.
 
         Raises:
             ModelError: They cannot be loaded, or some are missing or of another shape than the configuration says.
@@ -179,7 +180,10 @@ class Checkpoint:
             return self._empty_model()
         if self.torch_device.type == "cpu":
             keep_freed_memory()
-        chosen = {"attn_implementation": {"text_config": attention, "vision_config": "sdpa"}} if attention else {}
+        chosen = {}
+        if attention:
+            register_vision_attention()
+            chosen = {"attn_implementation": {"text_config": attention, "vision_config": VISION_ATTENTION}}
         model: torch.nn.Module
         try:
             with quiet():

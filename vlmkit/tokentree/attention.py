@@ -8,15 +8,13 @@ import torch
 from attrs import evolve
 from torch.nn.functional import scaled_dot_product_attention
 
+from vlmkit.local.attention import attend_by_products, products_are_faster
 from vlmkit.tokentree.layout import Layout, Reach
 from vlmkit.tokentree.received import Watched, attention_received
 from vlmkit.tokentree.weights import weigh
 
 ATTENTION = "vlmkit_tree"
 """Name under which the attention function is registered with transformers."""
-
-SCORES_AT_ONCE = 2**21
-"""Attention scores (B x heads x t x s) that are held at once where they are held at all: 4 MiB in bfloat16."""
 
 
 def register_attention() -> None:
@@ -75,8 +73,8 @@ def tree_attention(
         bias = bucket.bias(reach, query.dtype)
         out = _attend(
             _rows(query, bucket.queries),
-            _rows(keys, bucket.keys),
-            _rows(values, bucket.keys),
+            _by_head(keys, bucket.keys),
+            _by_head(values, bucket.keys),
             bias,
             scaling,
             causal=bias is None,
@@ -89,6 +87,12 @@ def tree_attention(
 def _rows(tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Gather tokens, [n, heads, D], into rows, [B, heads, t, D], by their places, [B, t]."""
     return tokens.index_select(0, places.flatten()).view(*places.shape, *tokens.shape[1:]).transpose(1, 2)
+
+
+def _by_head(tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Do the same, with a memory that has heads outside of rows: one head's rows are a batch of a matrix product."""
+    heads = tokens.transpose(0, 1).index_select(1, places.flatten())
+    return heads.view(-1, *places.shape, tokens.shape[-1]).transpose(0, 1)
 
 
 def _cross_attention(layer: int, query: torch.Tensor, layout: Layout, scaling: float | None) -> torch.Tensor:
@@ -116,7 +120,7 @@ def _attend(
 ) -> torch.Tensor:
     """Scaled dot-product attention with grouped heads; [B, heads, t, D] of [B, heads, t, D] and [B, H, s, D]."""
     grouped = query.shape[1] // key.shape[1]
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and bias is not None:
+    if bias is not None and products_are_faster(query):
         return attend_by_products(query, key, value, bias, scaling or query.shape[-1] ** -0.5)
     if grouped > 1 and query.is_cuda and bias is not None:
         # The fused CUDA kernels take grouped heads without a mask only.
@@ -125,21 +129,3 @@ def _attend(
     return scaled_dot_product_attention(
         query, key, value, attn_mask=bias, is_causal=causal, scale=scaling, enable_gqa=grouped > 1
     )
-
-
-def attend_by_products(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor, scaling: float
-) -> torch.Tensor:
-    """Do what ``_attend`` does with plain matrix products: two to three times as fast in bfloat16 on a CPU."""
-    rows, heads, width, size = query.shape
-    depth = key.shape[2]
-    attended = torch.empty(rows, width, heads, size, dtype=query.dtype).transpose(1, 2)
-    step = max(1, SCORES_AT_ONCE // (heads * width * depth))
-    for start in range(0, rows, step):
-        some = slice(start, start + step)
-        grouped = (query[some] * scaling).reshape(-1, heads // key.shape[1] * width, size)
-        scores = grouped @ key[some].flatten(0, 1).mT
-        scores = scores.view(-1, heads, width, depth).add_(bias[some]).softmax(-1)
-        out = scores.view(*grouped.shape[:2], depth) @ value[some].flatten(0, 1)
-        attended[some] = out.view(-1, heads, width, size)
-    return attended

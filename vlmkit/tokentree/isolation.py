@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from vlmkit.errors import ModelError, SpecError
 from vlmkit.local.masking import TEXT, image_of
 from vlmkit.tokentree.family import Family, Picture
-from vlmkit.tokentree.layout import Bucket
+from vlmkit.tokentree.layout import Bucket, aligned
 from vlmkit.types import Intervention, Mask
 from vlmkit.types.tuples import as_tuple
 
@@ -131,7 +131,9 @@ def strip_bucket(group: Sequence[Strip], keys_of: Sequence[torch.Tensor], before
         device: Where the bucket is wanted.
     """
     length = max(map(len, keys_of))
+    causal = group[0].causal
     width, depth = max(len(strip.columns) for strip in group), max(len(strip.places) for strip in group)
+    depth = depth if causal else aligned(depth)
     reads = [torch.tensor(strip.reads, dtype=torch.int64) for strip in group]
     queries, query_places = torch.zeros(2, len(group), width, dtype=torch.int64)
     keys = torch.zeros(len(group), depth, dtype=torch.int64)
@@ -155,7 +157,7 @@ def strip_bucket(group: Sequence[Strip], keys_of: Sequence[torch.Tensor], before
     return Bucket(
         queries=queries.to(device),
         keys=keys.to(device),
-        mask=None if group[0].causal else (first_seen[:, None, :] <= query_places[:, :, None])[:, None],
+        mask=None if causal else (first_seen[:, None, :] <= query_places[:, :, None])[:, None],
         real=real.to(device),
         query_places=query_places,
         key_places=key_places.to(device),

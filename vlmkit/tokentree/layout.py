@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from vlmkit.tokentree.weights import Observer
 
 
+KEYS_MULTIPLE = 32
+"""The number of keys in a row with a mask is a multiple of this: kernels read whole registers."""
+
+
+def aligned(keys: int) -> int:
+    """Return how many keys a row with a mask is padded to."""
+    return -(-keys // KEYS_MULTIPLE) * KEYS_MULTIPLE
+
+
 @frozen(eq=False)
 class KV:
     """Keys and values of consecutive tokens or of visual states, read-only.

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from attrs import Factory, field, frozen
+from torch.nn.functional import pad
 
 from vlmkit.tokentree.family import Features
 from vlmkit.tokentree.isolation import Isolation, strip_bucket, strips
-from vlmkit.tokentree.layout import KV, Bucket, Layout, Sight
+from vlmkit.tokentree.layout import KV, Bucket, Layout, Sight, aligned
 from vlmkit.types.tuples import as_tuple
 
 ROW_TOKENS = 1024
@@ -164,7 +165,8 @@ def _isolated_in(row: Row) -> frozenset[int]:
 
 
 def _keys(row: Row) -> int:
-    return len(row) + sum(map(len, row.past))
+    keys = len(row) + sum(map(len, row.past))
+    return keys if row.causal else aligned(keys)
 
 
 def _groups(sizes: Sequence[tuple[frozenset[int], bool, int, int]]) -> Iterator[list[int]]:
@@ -275,9 +277,10 @@ def _bucket(
     seen = (starts[:, None, :] <= query) & below
     # A padded query must see something, or its softmax is not a number.
     seen |= torch.eye(width, dtype=torch.bool, device=device)
-    mask = torch.cat([sees_past[:, None, :].expand(-1, width, -1), seen], dim=2)[:, None]
-    keys = torch.cat([past_keys, before + queries], dim=1)
     query_places = depths + pasts[:, None].to(device)
     past_places = torch.arange(depth, device=device).expand(len(rows), -1)
-    key_places = torch.cat([past_places, query_places], dim=1)
+    unseen = aligned(depth + width) - depth - width
+    mask = pad(torch.cat([sees_past[:, None, :].expand(-1, width, -1), seen], dim=2)[:, None], (0, unseen))
+    keys = pad(torch.cat([past_keys, before + queries], dim=1), (0, unseen))
+    key_places = pad(torch.cat([past_places, query_places], dim=1), (0, unseen))
     return Bucket(queries.to(device), keys.to(device), mask, real.to(device), query_places, key_places, read)
