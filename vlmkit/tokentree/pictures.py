@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Lock
 from weakref import WeakKeyDictionary
 
 from attrs import define, evolve, field
 
+from vlmkit.local.threads import on_one_core
 from vlmkit.tokentree.family import Family, Picture
 from vlmkit.types import Image
 
@@ -46,7 +47,7 @@ class Pictures:
         with self._lock:
             waiting = sum(pixel_bytes(one) for ways in self._ready.values() for one in ways.values())
         if waiting < self.room:
-            with suppress(Exception):
+            with suppress(Exception), self._beside_the_forward:
                 self.of(images)
 
     def encoded(self, images: Sequence[Image]) -> None:
@@ -58,6 +59,10 @@ class Pictures:
                 if alone in ways:
                     others = {name: values for name, values in ways[alone].inputs.items() if name != PIXELS}
                     ways[alone] = evolve(ways[alone], inputs=others)
+
+    @property
+    def _beside_the_forward(self) -> AbstractContextManager[None]:
+        return on_one_core() if self.family.device.type == "cpu" else nullcontext()
 
     def _made(self, image: Image, alone: bool) -> Picture:
         picture = self.family.picture(image, alone)
