@@ -7,8 +7,10 @@ DeepStack features that enter the first language-model layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch.nn.functional import linear
 
 from vlmkit import Image
 from vlmkit.errors import ModelError
@@ -25,6 +27,7 @@ class QwenFamily(HuggingFaceFamily):
                 f"model {checkpoint.model} uses sliding-window attention",
                 hint="set use_sliding_window to false in its config",
             )
+        _embed_patches_by_product(self.vision_tower.get_submodule("patch_embed.proj"))
 
     def picture(self, image: Image, alone: bool) -> Picture:
         """Prepare one image: ``pixel_values`` [patches, values], ``image_grid_thw`` [1, 3]."""
@@ -78,6 +81,18 @@ class QwenFamily(HuggingFaceFamily):
         )
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
+
+
+def _embed_patches_by_product(convolution: Any) -> None:
+    """Make a convolution that takes one patch at a time the matrix product that it is.
+
+    In bfloat16 torch computes it several times as fast.
+    """
+
+    def product(patches: torch.Tensor) -> torch.Tensor:
+        return linear(patches.flatten(1), convolution.weight.flatten(1), convolution.bias)
+
+    convolution.forward = product
 
 
 qwen = open_family(QwenFamily)

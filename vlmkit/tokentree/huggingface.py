@@ -16,6 +16,7 @@ from vlmkit.tokentree.backend import TokenTreeBackend
 from vlmkit.tokentree.family import Features, Picture
 from vlmkit.tokentree.last_layer import LastLayer
 from vlmkit.tokentree.layout import Layout, Sight
+from vlmkit.tokentree.pieces import norm_in_pieces
 from vlmkit.tokentree.work import patches
 from vlmkit.types import Image
 
@@ -36,6 +37,9 @@ class HuggingFaceFamily(ChatModel):
         register_attention()
         super().__init__(checkpoint, checkpoint.load_processor(), checkpoint.load_model(ATTENTION))
         LastLayer().watch(self.layers[-1])
+        if self.device.type == "cpu":
+            for layer in self.layers:
+                norm_in_pieces(layer)
         # Its first call drops the padding that a tokenizer may come with; no other thread may be in it then.
         self.processor.tokenizer("first")
 
