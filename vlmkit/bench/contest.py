@@ -38,13 +38,15 @@ class Contest:
     yardstick: Yardstick | None
     in_flight: int
 
-    def run(self, case: Case, strategy: Strategy, labels: LabelSpace, examples: Sequence[Example]) -> Speed:
-        """Measure one case; the first example warms everything up."""
+    def run(
+        self, case: Case, strategy: Strategy, labels: LabelSpace, first: Sequence[Example], examples: Sequence[Example]
+    ) -> Speed:
+        """Measure one case, everything warmed up on a first block: what growing memory costs is no run's speed."""
         self.meter.forget()
         engine = Engine(strategy, self.meter.backend, in_flight=self.in_flight, keep_exchanges=True)
-        self._warm_up(_solved(engine, examples[:1], labels))
+        self._warm_up(_solved(engine, first, labels))
         speed = Speed(case, dense=None if self.yardstick is None else Dense())
-        for block in batches(examples[1:], self.in_flight):
+        for block in batches(examples, self.in_flight):
             solved = self._answer(engine, block, labels, speed)
             if self.plain is not None:
                 questions = _questions(solved)
@@ -59,9 +61,9 @@ class Contest:
     def _warm_up(self, solved: Sequence[Solved]) -> None:
         if self.plain is not None:
             for answer in evolve(self.plain, sample=1).sides.values():
-                answer(_questions(solved)[:1])
+                answer(_questions(solved)[: self.plain.batch])
         if self.yardstick is not None:
-            self.yardstick.measure([one.exchanges[0].query.images for one in solved], Dense())
+            self.yardstick.measure([one.exchanges[0].query.images for one in solved[:1]], Dense())
 
     def _answer(self, engine: Engine, block: Sequence[Example], labels: LabelSpace, speed: Speed) -> list[Solved]:
         """Let vlmkit answer about a block, and add it to its side."""

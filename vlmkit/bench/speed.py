@@ -36,8 +36,8 @@ class Amount:
     """How much is measured.
 
     Args:
-        images: Images of each case that vlmkit answers, after one for warm-up.
-        in_flight: Images that it works on at once: a block.
+        images: Images of each case that vlmkit answers, after a block for warm-up.
+        in_flight: Images that it works on at once: a block, which has no more than ``images``.
         batch: Questions that go through ``generate`` together on the batched side.
         sample: Most questions, or labels of the loop, that a plain side answers in a block; 0 leaves those sides out.
     """
@@ -85,7 +85,7 @@ class Bench:
                 f"the data has {len(labels):,} labels, not {most:,}",
                 hint="give fewer with --labels, or other data: --data glyphs:labels=N,per_image=2 has up to a million",
             )
-        examples = self._examples()
+        first, examples = self._examples()
         device = str(Checkpoint(model, self.device, self.dtype).torch_device)
         with TemporaryDirectory() as folder:
             self.say(f"opening {model}")
@@ -98,21 +98,24 @@ class Bench:
                 speeds = []
                 for case, strategy in zip(cases, strategies, strict=True):
                     self.say(f"{case.labels:,} labels, {case.strategy}")
-                    speed = contest.run(case, strategy, labels[: case.labels], examples)
+                    speed = contest.run(case, strategy, labels[: case.labels], first, examples)
                     ratios = (f"{ratio:.1f}x {side.replace('_', ' ')}" for side, ratio in speed.ratios.items())
                     self.say(f"  {speed.images / speed.seconds['vlmkit']:.3g} images/s {', '.join(ratios)}".rstrip())
                     speeds.append(speed)
         return _compared(speeds)
 
-    def _examples(self) -> list[Example]:
-        wanted = self.amount.images + 1
+    def _examples(self) -> tuple[list[Example], list[Example]]:
+        """Return a block for warm-up, and what is measured."""
+        warming = min(self.amount.in_flight, self.amount.images)
+        wanted = warming + self.amount.images
         examples = [evolve(example, question=None) for example in islice(self.data, wanted)]
         if len(examples) < wanted:
+            most = len(examples) - min(self.amount.in_flight, len(examples) // 2)
             raise DataError(
-                f"the data has {len(examples):,} pictures, and {wanted:,} are needed: one warms up",
-                hint=f"give --images {len(examples) - 1} or more data" if len(examples) > 1 else "give more data",
+                f"the data has {len(examples):,} pictures, and {wanted:,} are needed: {warming:,} warm up",
+                hint=f"give --images {most} or more data" if len(examples) > 1 else "give more data",
             )
-        return examples
+        return examples[:warming], examples[warming:]
 
     def _contest(self, backend: Backend, found: Located, words: Sequence[str]) -> Contest:
         if not isinstance(backend, TokenTreeBackend | ForkingBackend):  # its model runs elsewhere, or is none
