@@ -54,7 +54,7 @@ class Scale:
 
     Args:
         labels: Labels in groups of 20.
-        images: Images of that, after one for warm-up.
+        images: Images of that, after a block for warm-up.
         in_flight: Images that vlmkit works on at once.
         many: Options of ``vlmkit bench speed`` that choose many labels.
         strategies: Strategies on many labels.

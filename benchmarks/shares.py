@@ -1,9 +1,9 @@
-"""Where the time of packed forwards goes: processor seconds an image, by what is computed.
+"""Where the time of packed forwards goes: seconds an image, by what is computed.
 
-    python benchmarks/shares.py
+    python benchmarks/shares.py --threads 2
 
-A random model answers about glyphs by DCI on one thread, its parts timed by hooks. Beside it stands the rate of one
-large matrix product in the same run, which is what linear layers could reach at best.
+A random model answers about glyphs by DCI on a CPU, its parts timed by hooks. Beside it stands the rate of one large
+matrix product in the same run, which is what linear layers could reach at best.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vlmkit_glyphs.dataset import Glyphs
 
 @frozen
 class Clock:
-    """Adds up the processor seconds of parts; none may contain another."""
+    """Adds up the seconds of parts; none may contain another."""
 
     spent: Counter[str] = field(factory=Counter)
 
@@ -40,10 +40,10 @@ class Clock:
         """Time a module from now on."""
 
         def begin(*_: Any) -> None:
-            self.spent[part] -= time.process_time()
+            self.spent[part] -= time.perf_counter()
 
         def end(*_: Any) -> None:
-            self.spent[part] += time.process_time()
+            self.spent[part] += time.perf_counter()
 
         module.register_forward_pre_hook(begin)
         module.register_forward_hook(end)
@@ -52,11 +52,11 @@ class Clock:
         """Return a function that is timed."""
 
         def call(*arguments: Any, **options: Any) -> Any:
-            self.spent[part] -= time.process_time()
+            self.spent[part] -= time.perf_counter()
             try:
                 return function(*arguments, **options)
             finally:
-                self.spent[part] += time.process_time()
+                self.spent[part] += time.perf_counter()
 
         return call
 
@@ -66,14 +66,16 @@ class Clock:
 @click.option("--strategy", default="dci:group_size=20,readout=letter", show_default=True)
 @click.option("--dtype", default="bfloat16", show_default=True)
 @click.option("--labels", default=1000, show_default=True)
-@click.option("--images", default=4, show_default=True)
-def main(model: str, strategy: str, dtype: str, labels: int, images: int) -> None:
+@click.option("--images", default=8, show_default=True)
+@click.option("--in-flight", default=2, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=torch.get_num_threads, help="By default one for each core.")
+def main(model: str, strategy: str, dtype: str, labels: int, images: int, in_flight: int, threads: int) -> None:
     """Print the shares as a Markdown table."""
     from transformers import AttentionInterface
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     clock, builder = Clock(), Builder(PluginHost.load().registry)
-    data = Glyphs(labels=labels, images=images + 1)
+    data = Glyphs(labels=labels, images=in_flight + images)
     examples = [evolve(one, images=(one.images[0].resize((512, 512)),)) for one in data]
     with TemporaryDirectory() as folder:
         found = resolved(model, builder, Path(folder), words=data.labels.names)
@@ -87,19 +89,19 @@ def main(model: str, strategy: str, dtype: str, labels: int, images: int) -> Non
                 elif type(module).__name__.endswith("RMSNorm"):
                     clock.watch(module, "norms")
         AttentionInterface.register(ATTENTION, clock.timed("attention", tree_attention))
-        with Pipeline(evolve(backend, load=lambda: family), strategy, in_flight=2) as pipeline:
-            list(pipeline.solve(examples[:1], data.labels))  # the first one warms up
+        with Pipeline(evolve(backend, load=lambda: family), strategy, in_flight=in_flight) as pipeline:
+            list(pipeline.solve(examples[:in_flight], data.labels))  # the first ones warm up
             clock.spent.clear()
-            started = time.process_time()
-            list(pipeline.solve(examples[1:], data.labels))
-            whole = time.process_time() - started
+            started = time.perf_counter()
+            list(pipeline.solve(examples[in_flight:], data.labels))
+            whole = time.perf_counter() - started
     register_attention()
     machine = Machine(torch.device("cpu"), getattr(torch, dtype))
     rest = {"all else: rotary positions, activations, sums, scores, host": whole - clock.spent.total()}
-    click.echo(f"{date.today()}, {platform.machine()}, one thread, torch {torch.__version__}; {model} in {dtype}")
+    click.echo(f"{date.today()}, {platform.machine()}, {threads} threads, torch {torch.__version__}")
     peak = f"{machine.peak_flops() / 1e9:,.0f} GFLOP/s"
-    click.echo(f"{strategy}, {labels:,} labels, {images} images; one large product: {peak}\n")
-    click.echo("| | processor seconds an image | share |\n|---|--:|--:|")
+    click.echo(f"{model} in {dtype}, {strategy}, {labels:,} labels, {images} images; one large product: {peak}\n")
+    click.echo("| | seconds an image | share |\n|---|--:|--:|")
     for part, spent in [*clock.spent.most_common(), *rest.items(), ("all", whole)]:
         click.echo(f"| {part} | {spent / images:.2f} | {spent / whole:.0%} |")
 

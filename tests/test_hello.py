@@ -70,6 +70,7 @@ def test_its_strategy_runs(site, tmp_path):
     assert json.loads(out)["n"] == ALL_DONE
 
 
+@pytest.mark.docs
 def test_its_aggregator_runs(site, vlmkit_here, monkeypatch):
     monkeypatch.syspath_prepend(site)
     done = vlmkit_here(*RUN, "dci:group_size=10,aggregator=underdog")

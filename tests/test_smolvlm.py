@@ -61,6 +61,7 @@ def test_registering_imports_no_torch(site):
     assert run(site, "-c", code).strip() == "False"
 
 
+@pytest.mark.docs
 def test_its_own_tests_pass(site):
     options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--import-mode=importlib"]
     out = run(site, "-m", "pytest", *options, str(SMOLVLM / "tests"), "-c", "/dev/null")

@@ -10,8 +10,11 @@ import torch
 VISION_ATTENTION = "vlmkit_vision"
 """Name under which the vision tower's attention function is registered with transformers."""
 
-SCORES_AT_ONCE = 2**20
-"""Attention scores (heads x B x t x s) that are held at once: 2 MiB in bfloat16, which caches hold."""
+SCORES_AT_ONCE = 2**23
+"""Attention scores (heads x B x t x s) that are held at once: 16 MiB in bfloat16. Smaller steps make threads wait."""
+
+ROWS_MULTIPLE = 8
+"""Rows are taken so many at once, or a multiple of it, so that threads get even shares."""
 
 FEWEST_QUERIES = 256
 """Queries that are taken together however many keys they have: fewer waste the products' time."""
@@ -89,6 +92,7 @@ def attend_by_products(
     attended = torch.empty(rows, width, groups, shared, size, dtype=query.dtype).permute(2, 0, 3, 1, 4)
     columns_at_once = min(width, max(FEWEST_QUERIES, SCORES_AT_ONCE // (shared * depth)))
     most = max(1, SCORES_AT_ONCE // (shared * columns_at_once * depth))
+    most = most // ROWS_MULTIPLE * ROWS_MULTIPLE or most
     heads_at_once, rows_at_once = max(1, most // rows), min(most, rows)
     for head, row, column in product(
         range(0, groups, heads_at_once), range(0, rows, rows_at_once), range(0, width, columns_at_once)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-TOKENS_AT_ONCE = 512
+TOKENS_AT_ONCE = 1024
 """Tokens of a piece: what a norm computes of them in between, in float32, stays in the caches."""
 
 
