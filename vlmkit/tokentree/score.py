@@ -17,7 +17,7 @@ from vlmkit.tokentree.trunks import Trunk
 from vlmkit.types import Readout, Tokens, Usage
 
 LOGIT_BYTES = 2**28
-"""Most bytes of float32 logits held at once."""
+"""Most bytes of float32 logits at once; a quarter of it on a CPU, where blocks as large go back to the system."""
 
 
 @frozen(eq=False)
@@ -97,7 +97,8 @@ def _edge_log_probs(family: Family, hidden: torch.Tensor, edges: Sequence[tuple[
     tokens = torch.tensor([token for _, token in edges], device=hidden.device)
     rows, row_of = torch.unique(positions, return_inverse=True)
     values = torch.empty(len(edges), device=hidden.device)
-    step = max(1, LOGIT_BYTES // (4 * family.vocabulary))
+    most = LOGIT_BYTES if hidden.is_cuda else LOGIT_BYTES // 4
+    step = max(1, most // (4 * family.vocabulary))
     for start in range(0, len(rows), step):
         log_probs = family.logits(hidden[rows[start : start + step]]).float().log_softmax(-1)
         here = (row_of >= start) & (row_of < start + step)
