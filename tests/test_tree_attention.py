@@ -41,3 +41,6 @@ def test_a_vision_tower_attends_as_the_formula_says_to_all_or_to_what_a_mask_sho
     for mask, added in ((None, None), (seen, bias)):
         got, _ = products.vision_attention(torch.nn.Module(), query, key, value, mask, is_causal=False)
         assert (got.transpose(1, 2).double() - plain(query, key, value, added)).abs().max() < 3e-2
+    triangle = torch.full((300, 300), float("-inf")).triu(1)
+    got, _ = products.vision_attention(torch.nn.Module(), query, key, value, None)  # as transformers takes silence
+    assert (got.transpose(1, 2).double() - plain(query, key, value, triangle)).abs().max() < 3e-2

@@ -52,7 +52,11 @@ def vision_attention(
     Returns:
         The attended values, [B, t, heads, D], and None.
     """
-    if attention_mask is None and not options.get("is_causal") and products_are_faster(query):
+    causal = options.get("is_causal")
+    if causal is None:
+        causal = getattr(module, "is_causal", True)
+    everything = attention_mask is None and not causal and options.get("position_bias") is None
+    if everything and products_are_faster(query):
         attended = attend_by_products(query, key, value, None, scaling or query.shape[-1] ** -0.5)
         return attended.transpose(1, 2), None
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
