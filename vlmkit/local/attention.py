@@ -93,7 +93,7 @@ def attend_by_products(
     keys, values = key.transpose(0, 1), value.transpose(0, 1)
     queries = query.view(rows, groups, shared, width, size).transpose(0, 1)
     added = query.new_zeros(()).expand(rows, 1, width, depth) if bias is None else bias
-    attended = torch.empty(rows, width, groups, shared, size, dtype=query.dtype).permute(2, 0, 3, 1, 4)
+    attended = query.new_empty(rows, width, groups, shared, size).permute(2, 0, 3, 1, 4)
     columns_at_once = min(width, max(FEWEST_QUERIES, SCORES_AT_ONCE // (shared * depth)))
     most = max(1, SCORES_AT_ONCE // (shared * columns_at_once * depth))
     most = most // ROWS_MULTIPLE * ROWS_MULTIPLE or most
