@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from vlmkit.bench.ideal import ideal_tokens
+from vlmkit.bench.machine import Machine
 from vlmkit.cli.main import main
 from vlmkit.cli.speed import cases_of
 from vlmkit.engine import Exchange
@@ -29,7 +30,11 @@ def test_json_of_a_random_model(vlmkit_here):
     )
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    assert found["model"] == "random:qwen3-vl-1m" and found["sample"] == 1 and found["data"] == "glyphs:labels=1000"
+    assert (
+        found["model"] == "random:qwen3-vl-1m"
+        and found["sample"] == found["block"] == 1
+        and found["data"] == "glyphs:labels=1000"
+    )
     cells = {(one["labels"], one["readout"]): one for one in found["results"]}
     assert cells.keys() == {(labels, readout) for labels in (4, 30) for readout in ("letter", "likelihood")}
     for (labels, readout), one in cells.items():
@@ -54,6 +59,15 @@ def test_table_of_the_embedded_model(vlmkit_here):
     for wanted in ("5 labels", "groups of 20", "likelihood", "times as fast as generate", "ideal trie", "GFLOP/s"):
         assert wanted in result.stdout
     assert "opening tiny" in result.stderr
+
+
+def test_a_turn_may_be_longer_than_what_is_in_flight(vlmkit_here, monkeypatch):
+    turns = []
+    monkeypatch.setattr(Machine, "peak_flops", lambda _: turns.append(1) or 1e12)
+    asked = ("--labels", "5", "--readout", "letter", "--images", "3", "--block", "2")
+    result = vlmkit_here("bench", "speed", "random:qwen3-vl-1m", *QUICK, *asked)
+    assert result.returncode == 0, result.stderr
+    assert len(turns) == 2 and "in each block of 2 images" in result.stdout
 
 
 def test_doubled_labels_and_a_plot(vlmkit_here, tmp_path):

@@ -29,7 +29,8 @@ class Contest:
         machine: Where all sides run; None for a server.
         plain: The plain sides; None where there is no checkpoint to load.
         yardstick: Times dense passes, for models on token trees.
-        in_flight: Images that vlmkit works on at once: a block.
+        in_flight: Images that vlmkit works on at once.
+        block: Images that a side answers in its turn.
     """
 
     meter: Meter
@@ -37,6 +38,7 @@ class Contest:
     plain: Plainly | None
     yardstick: Yardstick | None
     in_flight: int
+    block: int
 
     def run(
         self, case: Case, strategy: Strategy, labels: LabelSpace, first: Sequence[Example], examples: Sequence[Example]
@@ -46,7 +48,7 @@ class Contest:
         engine = Engine(strategy, self.meter.backend, in_flight=self.in_flight, keep_exchanges=True)
         self._warm_up(_solved(engine, first, labels))
         speed = Speed(case, dense=None if self.yardstick is None else Dense())
-        for block in batches(examples, self.in_flight):
+        for block in batches(examples, self.block):
             solved = self._answer(engine, block, labels, speed)
             if self.plain is not None:
                 questions = _questions(solved)

@@ -36,14 +36,16 @@ class Amount:
     """How much is measured.
 
     Args:
-        images: Images of each case that vlmkit answers, after a block for warm-up.
-        in_flight: Images that it works on at once: a block, which has no more than ``images``.
+        images: Images of each case that vlmkit answers, after as many as are in flight for warm-up.
+        in_flight: Images that it works on at once.
+        block: Images that a side answers in its turn.
         batch: Questions that go through ``generate`` together on the batched side.
         sample: Most questions, or labels of the loop, that a plain side answers in a block; 0 leaves those sides out.
     """
 
     images: int = 8
     in_flight: int = 4
+    block: int = 4
     batch: int = 8
     sample: int = 16
 
@@ -105,7 +107,7 @@ class Bench:
         return _compared(speeds)
 
     def _examples(self) -> tuple[list[Example], list[Example]]:
-        """Return a block for warm-up, and what is measured."""
+        """Return what warms up, and what is measured."""
         warming = min(self.amount.in_flight, self.amount.images)
         wanted = warming + self.amount.images
         examples = [evolve(example, question=None) for example in islice(self.data, wanted)]
@@ -118,16 +120,17 @@ class Bench:
         return examples[:warming], examples[warming:]
 
     def _contest(self, backend: Backend, found: Located, words: Sequence[str]) -> Contest:
+        turns = self.amount.in_flight, self.amount.block
         if not isinstance(backend, TokenTreeBackend | ForkingBackend):  # its model runs elsewhere, or is none
-            return Contest(BillMeter(backend), None, None, None, self.amount.in_flight)
+            return Contest(BillMeter(backend), None, None, None, *turns)
         checkpoint = Checkpoint(found.checkpoint, self.device, self.dtype)
         machine = Machine(checkpoint.torch_device, checkpoint.torch_dtype)
         plain = Plain(found.checkpoint, self.device, self.dtype)
         sides = self._sides(plain, found, words) if self.amount.sample else None
         if not isinstance(backend, TokenTreeBackend):
-            return Contest(BillMeter(backend), machine, sides, None, self.amount.in_flight)
+            return Contest(BillMeter(backend), machine, sides, None, *turns)
         meter = TreeMeter.of(backend, machine)
-        return Contest(meter, machine, sides, Yardstick(meter.family, plain, machine), self.amount.in_flight)
+        return Contest(meter, machine, sides, Yardstick(meter.family, plain, machine), *turns)
 
     def _sides(self, plain: Plain, found: Located, words: Sequence[str]) -> Plainly:
         longest = WRITTEN

@@ -21,7 +21,7 @@ class TimedWork(Work):
     """What went through a model since the last ``reset``, and how long that took.
 
     Args:
-        seconds: Spent inside of its passes: vision tower, language model, logits.
+        seconds: Spent inside of its passes: vision tower, language model, logits and their softmax.
     """
 
     seconds: float = 0.0
@@ -68,6 +68,12 @@ class Watched:
         self._work.read += len(hidden)
         with self._timed():
             return self._family.logits(hidden)
+
+    def log_probs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Compute log-probabilities."""
+        self._work.read += len(hidden)
+        with self._timed():
+            return self._family.log_probs(hidden)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

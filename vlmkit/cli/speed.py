@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import asdict
 
 from vlmkit.cli.main import session
 from vlmkit.cli.options import CONFIG
@@ -55,6 +56,9 @@ _GROUP_SIZE = 20
     "--in-flight", type=click.IntRange(min=1), default=4, show_default=True, help="Images vlmkit works on at once."
 )
 @click.option(
+    "--block", type=click.IntRange(min=1), help="Images that a side answers in its turn.  [default: --in-flight]"
+)
+@click.option(
     "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Questions at once on the batched side."
 )
 @click.option(
@@ -85,6 +89,7 @@ def speed(
     strategy: str,
     images: int,
     in_flight: int,
+    block: int | None,
     batch: int,
     sample: int,
     device: str | None,
@@ -111,20 +116,19 @@ def speed(
     dataset = builder.dataset(spec)
     counts = labels or sorted({min(100, len(dataset.labels)), len(dataset.labels)})
     cases = cases_of(builder, Chain.parse(strategy), counts, group_size, readout)
-    amount = Amount(images, in_flight, batch, sample)
+    amount = Amount(images, in_flight, block or in_flight, batch, sample)
     found = Bench(builder, dataset, amount, device, dtype, note).run(model, cases)
     machine = setting(device)
     if json:
-        asked = {name: context.params[name] for name in ("images", "in_flight", "batch", "sample", "dtype")}
         about = {"setting": machine, "model": redacted(model), "data": redacted(str(spec))}
-        print_json({**about, **asked, "results": [one.plainly() for one in found]})
+        print_json({**about, **asdict(amount), "dtype": dtype, "results": [one.plainly() for one in found]})
     else:
         console().print(table(("", *map(_head, found)), _table(found)))
         show(f"{model}, {machine}.")
         if found[0].ratios:
             click.echo(
                 f"Plain sides answer a sample of {sample} questions, or labels of the loop, in each block of "
-                f"{in_flight} images; their time is scaled up."
+                f"{amount.block} images; their time is scaled up."
             )
         if found[0].peak is not None:
             click.echo(f"Peak, from a large matrix product in this run: {found[0].peak / 1e9:,.0f} GFLOP/s.")

@@ -161,6 +161,10 @@ class Family(Protocol):
         """Return next-token logits, [n, V], of hidden states [n, hidden]."""
         ...
 
+    def log_probs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return next-token log-probabilities over the whole vocabulary, float32 [n, V], of hidden states."""
+        ...
+
     @property
     def identity(self) -> Mapping[str, Any]:
         """What a manifest says of the loaded model."""

@@ -135,6 +135,10 @@ class HuggingFaceFamily(ChatModel):
         logits: torch.Tensor = self.model.lm_head(hidden)
         return logits
 
+    def log_probs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return next-token log-probabilities, float32 [n, V]."""
+        return self.logits(hidden).float().log_softmax(-1)
+
 
 def open_family(family: type[HuggingFaceFamily]) -> Callable[..., TokenTreeBackend]:
     """Return the factory of an adapter for one family."""

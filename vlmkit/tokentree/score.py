@@ -86,10 +86,10 @@ def _row(owner: int, trunk: Trunk, branch: Branch) -> Row:
 
 
 def _edge_log_probs(family: Family, hidden: torch.Tensor, edges: Sequence[tuple[int, int]]) -> list[float]:
-    """Return the log-probability of every (position, next token); float32 log-softmax over the whole vocabulary.
+    """Return the log-probability of every (position, next token).
 
     Args:
-        family: Gives the logits.
+        family: Gives the log-probabilities.
         hidden: [T, hidden].
         edges: Pairs of index into ``hidden`` and token id.
     """
@@ -100,7 +100,7 @@ def _edge_log_probs(family: Family, hidden: torch.Tensor, edges: Sequence[tuple[
     most = LOGIT_BYTES if hidden.is_cuda else LOGIT_BYTES // 4
     step = max(1, most // (4 * family.vocabulary))
     for start in range(0, len(rows), step):
-        log_probs = family.logits(hidden[rows[start : start + step]]).float().log_softmax(-1)
+        log_probs = family.log_probs(hidden[rows[start : start + step]])
         here = (row_of >= start) & (row_of < start + step)
         values[here] = log_probs[row_of[here] - start, tokens[here]]
     return [float(value) for value in values.tolist()]
