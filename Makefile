@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-slow test-browser test-docs test-ray docs soak gpu wheel clean
+.PHONY: demo test check test-thorough test-slow test-browser test-docs test-ray docs soak gpu wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/vlmkit run --strategy dci
 
 test: $(VENV)/.installed check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not cuda and not browser and not docs"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not thorough and not cuda and not browser and not docs"
+
+test-thorough: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "thorough and not slow"
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

@@ -50,6 +50,7 @@ def gpu_report(run: Run, folder: Path, *options: str) -> tuple[str, list[str]]:
     return report, [line.split("|")[4].strip() for line in table]
 
 
+@pytest.mark.thorough
 def test_gpu_report_goes_the_same_way_on_the_cpu(run, tmp_path):
     report, outcomes = gpu_report(run, tmp_path, "--part", "attention", "--part", "tests")
     assert outcomes == ["fine", "fine"]

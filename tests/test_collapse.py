@@ -276,6 +276,7 @@ def names(output: Path) -> list[str]:
     return found[::-1]
 
 
+@pytest.mark.thorough
 def test_a_killed_one_goes_on_and_a_changed_setting_is_refused(vlmkit_here, truth, tmp_path, environment):
     command = [sys.executable, "-m", "vlmkit", *arguments(truth, "--output", "out", latency=0.5)]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)

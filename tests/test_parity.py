@@ -44,6 +44,7 @@ def situation(name: str):
     return found
 
 
+@pytest.mark.thorough
 def test_two_families_agree_with_plain_forwards(vlmkit_here, tmp_path):
     done = vlmkit_here("parity", "gemma3", "tiny", "--device", "cpu", "--json", "--markdown", "page.md")
     assert done.returncode == 0, done.stderr
@@ -86,6 +87,7 @@ def test_wrong_requests_get_one_line(vlmkit_here, arguments, message):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_lower_precision_has_its_own_tolerance(vlmkit_here):
     done = vlmkit_here("parity", "internvl", "--dtype", "float16", "--device", "cpu", "--json")
     found = json.loads(done.stdout)

@@ -66,6 +66,7 @@ def mixed_faults(seed: int):
         yield rng.choice(ways) if rng.random() < 0.2 else None
 
 
+@pytest.mark.thorough
 def test_hundreds_of_examples_through_a_failing_server_come_out_right(vlmkit_here, tmp_path):
     with serving(faults=mixed_faults(seed=1)) as server:
         ended = vlmkit_here(*HUNDREDS, "served", "--in-flight", "250", "--model", spec(server, timeout=1.0, **FORCED))
@@ -79,6 +80,7 @@ def test_hundreds_of_examples_through_a_failing_server_come_out_right(vlmkit_her
     assert shown(ended.stdout, "retries") == f"{retries:,}"
 
 
+@pytest.mark.thorough
 def test_slow_request_does_not_hold_up_the_other_examples(vlmkit_here, tmp_path):
     command = ("run", "glyphs:labels=12,images=40", "--strategy", "dci:group_size=5,readout=letter", "--in-flight", "8")
     with serving(faults=[Fault("slow", seconds=5.0)]) as server:
@@ -94,6 +96,7 @@ def test_slow_request_does_not_hold_up_the_other_examples(vlmkit_here, tmp_path)
     assert len({request.picture_urls for request in meanwhile}) >= 20
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", [[Fault("death")], repeat(Fault("status", 500))], ids=["death", "500"])
 def test_server_that_ends_stops_the_run_at_once_and_the_same_command_goes_on(vlmkit_here, tmp_path, end):
     options = {**FORCED, "max_retries": 3}

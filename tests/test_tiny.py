@@ -30,12 +30,14 @@ def accuracy(found: dict) -> float:
     return found["metrics"]["accuracy"]["value"]
 
 
+@pytest.mark.thorough
 def test_200_labels(results):
     data = "glyphs:labels=200,images=50"
     assert accuracy(results(data, "dci:group_size=20")) >= 0.90
     assert accuracy(results(data, "flat")) <= 0.30
 
 
+@pytest.mark.thorough
 def test_1000_labels(results):
     data = "glyphs:labels=1000,images=20"
     assert accuracy(results(data, "dci:group_size=20")) >= 0.80

@@ -65,6 +65,7 @@ def test_budgets_never_change_a_score(family, limits):
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
 
 
+@pytest.mark.thorough
 def test_long_label_lists_are_scored_exactly_in_segments(family):
     rng = random.Random(1)
     labels = [Label(f"{rng.choice('abcdefgh')}{rng.choice('xyz')} {index}") for index in range(700)]

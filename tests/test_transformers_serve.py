@@ -16,6 +16,8 @@ import pytest
 
 from vlmkit_adapters.tiny import CHECKPOINT
 
+pytestmark = pytest.mark.thorough
+
 START = 300.0
 """Longest wait for the server to come up, in seconds; a quiet machine takes about six."""
 
