@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -169,6 +170,22 @@ def embedder(request, tmp_path_factory):
     from vlmkit.testing.models.two_towers import two_towers
 
     return two_towers(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_an_embedder_of_the_hub_is_told_by_its_commit(vlmkit, tmp_path, embedder):
+    commit, home = "0123456789abcdef0123456789abcdef01234567", tmp_path / "hub" / "models--zoo--towers"
+    shutil.copytree(embedder, home / "snapshots" / commit)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit, encoding="utf-8")
+    made = vlmkit(
+        *("hierarchy", "questions", "glyphs:labels=6,images=1", "--output", "bank.jsonl"),
+        *("--distractors", "text-similar", "--embedder", "zoo/towers", "--device", "cpu"),
+        HF_HUB_CACHE=str(tmp_path / "hub"),
+        HF_HUB_OFFLINE="1",
+    )
+    assert made.returncode == 0, made.stderr
+    header, _ = read(tmp_path / "bank.jsonl")
+    assert header["distractors"]["embedder"] == {"model": "zoo/towers", "weights": commit}
 
 
 @pytest.mark.parametrize("kind", ["text-similar", "image-similar"])

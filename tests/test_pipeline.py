@@ -10,7 +10,7 @@ import pytest
 
 from vlmkit import Example, LabelSpace, Pipeline
 from vlmkit.engine.models import build_backend
-from vlmkit.errors import CapabilityError, ImageError, LabelError, ModelError, UnknownNameError
+from vlmkit.errors import CapabilityError, ImageError, LabelError, ModelError, SpecError, UnknownNameError
 from vlmkit.registry import Builder
 from vlmkit.types import ImageUrl
 
@@ -122,6 +122,16 @@ def test_model_and_prompt_may_be_paths(toy_host, tmp_path):
     with Pipeline(Path(path), "whole", prompt=prompt, plugins=toy_host) as pipeline:
         assert pipeline.backend.identity["model"] == path
         assert pipeline.prompt.name == "mine.jinja"
+
+
+def test_a_backend_that_is_made_is_not_told_how_to_load(toy_host):
+    backend = build_backend("colours", Builder(toy_host.registry))
+    with pytest.raises(
+        SpecError, match="^dtype cannot be chosen for a ColourBackend, which is made already; choose it where"
+    ):
+        Pipeline(backend, "whole", plugins=toy_host, device=None, dtype="bfloat16")
+    with pytest.raises(SpecError, match="device cannot be chosen"):
+        Pipeline(backend, "whole", plugins=toy_host).on("cuda:1")
 
 
 def test_an_adapter_spec_is_built_with_its_options(toy_host):

@@ -30,9 +30,9 @@ KINDS = ("random", "sibling", "text-similar", "image-similar")
 @click.option("--distractors", type=click.Choice(KINDS), default="random", show_default=True, help="The wrong options.")
 @click.option(
     "--embedder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="SigLIP or CLIP model that says what is alike, for the two similar kinds.",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Directory or hub id of a SigLIP or CLIP model that says what is alike, for the two similar kinds.",
 )
 @click.option("--template", default=TEMPLATE, show_default=True, help="What the embedder reads names in.")
 @click.option(

@@ -19,7 +19,7 @@ from vlmkit.data.opening import Opener
 from vlmkit.engine.engine import Engine, check_capabilities
 from vlmkit.engine.job import Solved
 from vlmkit.engine.models import Loading, build_backend
-from vlmkit.errors import LabelError
+from vlmkit.errors import LabelError, SpecError
 from vlmkit.prompts import Prompt, default_prompt, named_prompt
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.types import Example, ImageSource, ImageUrl, Label, LabelSpace, Prediction, Taxonomy
@@ -57,7 +57,8 @@ class Pipeline:
         **loading: How the model is loaded: ``device``, ``dtype``, ``revision``, ``trust_remote_code``, ``lora``.
 
     Raises:
-        UserError: A name, an option or the model is wrong, or the model lacks what the strategy needs.
+        UserError: A name, an option or the model is wrong, or the model lacks what the strategy needs; or a backend is
+            told how to load.
     """
 
     def __init__(
@@ -80,9 +81,10 @@ class Pipeline:
         self.prompt = named_prompt(str(prompt)) if isinstance(prompt, str | Path) else prompt or default_prompt()
         self.strategy = builder.strategy(strategy)
         self._owns_backend = isinstance(model, str | Path)
-        self.uncached: Backend = (
-            build_backend(str(model), builder, **loading) if isinstance(model, str | Path) else model
-        )
+        if isinstance(model, str | Path):
+            self.uncached: Backend = build_backend(str(model), builder, **loading)
+        else:
+            self.uncached = _loaded(model, loading)
         check_capabilities(self.strategy, self.uncached)
         self._opened = AnswerStore.open(Path(cache)) if isinstance(cache, str | Path) else None
         store = cache if isinstance(cache, AnswerStore) else self._opened
@@ -109,7 +111,11 @@ class Pipeline:
         return _made_again, (self._again, self._calibrated)
 
     def on(self, device: str) -> Pipeline:
-        """Return the same on another device, with a model of its own that is not loaded."""
+        """Return the same on another device, with a model of its own that is not loaded.
+
+        Raises:
+            SpecError: The model is a backend, which has its device.
+        """
         return _made_again(partial(self._again, device=device), self._calibrated)
 
     def classify(
@@ -215,6 +221,17 @@ class Pipeline:
                 assert solved.error is not None
                 raise solved.error
             yield solved.prediction
+
+
+def _loaded(backend: Backend, loading: Loading) -> Backend:
+    """Return a backend, unless it is to be loaded in another way than it was."""
+    told = [name for name, value in loading.items() if value]
+    if told:
+        raise SpecError(
+            f"{told[0]} cannot be chosen for a {type(backend).__name__}, which is made already",
+            hint="choose it where the backend is made, or give the model's name instead",
+        )
+    return backend
 
 
 def _made_again(again: Callable[[], Pipeline], calibrated: tuple[LabelSpace, Mapping[str, Any]] | None) -> Pipeline:

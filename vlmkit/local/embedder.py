@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vlmkit.errors import ModelError, first_line
 from vlmkit.local.checkpoint import quiet
-from vlmkit.local.digests import weights_digest
+from vlmkit.local.digests import beside_weights, weights_digest
 from vlmkit.types import Image
 
 Vectors = NDArray[np.float32]
@@ -49,6 +49,8 @@ class Embedder:
         """
         from transformers import AutoModel, AutoProcessor
 
+        if not directory.is_dir():
+            beside_weights(str(directory))  # out of reach, it is to be said once, not for each file
         try:
             with quiet():
                 processor = AutoProcessor.from_pretrained(directory, trust_remote_code=False)
@@ -67,8 +69,11 @@ class Embedder:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What the header of a question bank says of it."""
-        return {"model": self.directory.name, "weights": weights_digest(self.directory)}
+        """What the header of a question bank says of it: a digest of its weights, or its commit on the hub."""
+        model = self.directory
+        if not model.is_dir():
+            return {"model": str(model), "weights": beside_weights(str(model))}
+        return {"model": model.name, "weights": weights_digest(model)}
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts; longer ones are cut at the model's length."""
