@@ -127,7 +127,7 @@ def test_model_and_prompt_may_be_paths(toy_host, tmp_path):
 def test_a_backend_that_is_made_is_not_told_how_to_load(toy_host):
     backend = build_backend("colours", Builder(toy_host.registry))
     with pytest.raises(
-        SpecError, match="^dtype cannot be chosen for a ColourBackend, which is made already; choose it where"
+        SpecError, match=r"^dtype cannot be chosen for a ColourBackend, which is made already; choose it where"
     ):
         Pipeline(backend, "whole", plugins=toy_host, device=None, dtype="bfloat16")
     with pytest.raises(SpecError, match="device cannot be chosen"):
