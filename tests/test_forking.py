@@ -13,6 +13,7 @@ from vlmkit import Choose, Tokens
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError
 from vlmkit.forking import ForkingBackend
+from vlmkit.local import budget
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import shared_checkpoint, small_checkpoint
 from vlmkit.testing.noise import begins_another, noise, questions
@@ -117,6 +118,13 @@ def test_budgets_never_change_a_score(qwen3_5, limits):
     tight, queries = build_backend(str(qwen3_5), BUILDER), questions(noise(2))
     tight.limits = limits
     assert_close(scores(tight, queries), scores(build_backend(str(qwen3_5), BUILDER), queries))
+
+
+def test_few_logits_at_once_never_change_a_score(qwen3_5, monkeypatch):
+    queries = questions(noise(2))
+    expected = scores(build_backend(str(qwen3_5), BUILDER), queries)
+    monkeypatch.setattr(budget, "LOGIT_BYTES", 1)
+    assert_close(scores(build_backend(str(qwen3_5), BUILDER), queries), expected)
 
 
 def test_every_token_is_counted_once(qwen3_5):

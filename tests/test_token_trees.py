@@ -13,6 +13,7 @@ import torch
 from vlmkit import Choose, Label, Tokens
 from vlmkit.engine.models import build_backend
 from vlmkit.errors import ModelError
+from vlmkit.local import budget
 from vlmkit.registry import Builder, PluginHost
 from vlmkit.testing.models import shared_checkpoint
 from vlmkit.testing.noise import begins_another, noise, questions
@@ -63,6 +64,18 @@ def test_budgets_never_change_a_score(family, limits):
     queries, tight, roomy = questions(noise(3)), backend_of(family), backend_of(family)
     tight.limits = limits
     assert_close(scores(tight, queries, 5), scores(roomy, queries, len(queries)))
+
+
+def test_few_logits_at_once_never_change_a_score(family, monkeypatch):
+    queries, read = questions(noise(3)), []
+    expected = scores(backend_of(family), queries, 5)
+    monkeypatch.setattr(budget, "LOGIT_BYTES", 1)
+    log_probs = HuggingFaceFamily.log_probs
+    monkeypatch.setattr(
+        HuggingFaceFamily, "log_probs", lambda self, hidden: read.append(len(hidden)) or log_probs(self, hidden)
+    )
+    assert_close(scores(backend_of(family), queries, 5), expected)
+    assert set(read) == {1}
 
 
 @pytest.mark.thorough

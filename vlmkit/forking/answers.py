@@ -9,12 +9,9 @@ from attrs import frozen
 
 from vlmkit.forking.states import Continuation, Rows, State
 from vlmkit.local.bill import Bill
-from vlmkit.local.budget import Budget
+from vlmkit.local.budget import Budget, logit_rows
 from vlmkit.local.candidates import Ids
 from vlmkit.local.sampling import Sampler, next_tokens
-
-LOGIT_BYTES = 2**28
-"""Most bytes of float32 logits held at once."""
 
 
 @frozen(eq=False)
@@ -60,7 +57,7 @@ def log_probabilities(
                 scores[row][index] = float(first[row, candidate[0]] + found[places, later].sum())
 
     # A forked row holds a copy of what it continues; with few tokens behind it, its logits weigh more.
-    most = max(1, LOGIT_BYTES // (4 * first.shape[-1]))
+    most = logit_rows(first.shape[-1], first.device)
     budget.run([max(len(stems.state) + len(path), -(-len(path) * budget.tokens // most)) for _, path, _ in runs], step)
     return scores
 

@@ -1,4 +1,4 @@
-"""How much goes into one forward, and what happens when memory runs out."""
+"""How much goes into one forward and is read off it at once, and what happens when memory runs out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from vlmkit.errors import BackendError
 
 LOWEST_BUDGET = 256
 """Token budget below which running out of memory is final."""
+
+LOGIT_BYTES = 2**28
+"""Most bytes of float32 logits at once; a quarter of it on a CPU, where blocks as large go back to the system."""
 
 T = TypeVar("T")
 
@@ -82,6 +85,12 @@ class Budget:
         self.tokens //= 2
         torch.cuda.empty_cache()  # does nothing where there is no CUDA
         log.warning("out of memory: going on with at most %d tokens in a forward", self.tokens)
+
+
+def logit_rows(vocabulary: int, device: torch.device) -> int:
+    """Return of how many positions the logits are held at once."""
+    most = LOGIT_BYTES // 4 if device.type == "cpu" else LOGIT_BYTES
+    return max(1, most // (4 * vocabulary))
 
 
 def _out_of_memory(error: Exception) -> bool:

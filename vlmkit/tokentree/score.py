@@ -8,6 +8,7 @@ import torch
 from attrs import frozen
 
 from vlmkit.local.bill import Bill
+from vlmkit.local.budget import logit_rows
 from vlmkit.local.candidates import Ids, by_mean
 from vlmkit.tokentree.executor import Executor
 from vlmkit.tokentree.family import Family
@@ -15,9 +16,6 @@ from vlmkit.tokentree.packing import ROW_TOKENS, Packed, Row
 from vlmkit.tokentree.trie import Branch, grow, split
 from vlmkit.tokentree.trunks import Trunk
 from vlmkit.types import Readout, Tokens, Usage
-
-LOGIT_BYTES = 2**28
-"""Most bytes of float32 logits at once; a quarter of it on a CPU, where blocks as large go back to the system."""
 
 
 @frozen(eq=False)
@@ -97,8 +95,7 @@ def _edge_log_probs(family: Family, hidden: torch.Tensor, edges: Sequence[tuple[
     tokens = torch.tensor([token for _, token in edges], device=hidden.device)
     rows, row_of = torch.unique(positions, return_inverse=True)
     values = torch.empty(len(edges), device=hidden.device)
-    most = LOGIT_BYTES if hidden.is_cuda else LOGIT_BYTES // 4
-    step = max(1, most // (4 * family.vocabulary))
+    step = logit_rows(family.vocabulary, hidden.device)
     for start in range(0, len(rows), step):
         log_probs = family.log_probs(hidden[rows[start : start + step]])
         here = (row_of >= start) & (row_of < start + step)
