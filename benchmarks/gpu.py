@@ -54,7 +54,7 @@ class Scale:
 
     Args:
         labels: Labels in groups of 20.
-        images: Images of that, after a block for warm-up.
+        images: Images of that, in one turn, after as many as are in flight for warm-up.
         in_flight: Images that vlmkit works on at once.
         many: Options of ``vlmkit bench speed`` that choose many labels.
         strategies: Strategies on many labels.
@@ -79,7 +79,8 @@ def parts(size: str, device: str, scale: Scale) -> Iterator[Part]:
     """Yield the measurements on a random model that lies where they run, the most telling first."""
     model, on = f"random:{size}", ("--device", device)
     fast = ("vlmkit", "bench", "speed", model, *on, "--dtype", "bfloat16")
-    amount = ("--images", str(scale.images), "--in-flight", str(scale.in_flight), "--sample", "8")
+    images = str(scale.images)
+    amount = ("--images", images, "--in-flight", str(scale.in_flight), "--block", images, "--sample", "16")
     groups = ("--labels", str(scale.labels), "--group-size", "20", "--readout", "letter,likelihood")
     yield Part("speed", f"{scale.labels:,} labels in groups of 20", 120, (*fast, *groups, *amount))
     same = ("vlmkit", "parity", *on, "--dtype")
