@@ -48,7 +48,10 @@ class ChatModel:
         """Return token ids, nothing added, one placeholder id for each image."""
         if not texts:
             return []
-        ids: Sequence[Sequence[int]] = self.processor.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        made = self.processor.tokenizer(
+            list(texts), add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
+        )
+        ids: Sequence[Sequence[int]] = made["input_ids"]
         return ids
 
     def detokenize(self, ids: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jinja2
 from attrs import field, frozen
@@ -25,6 +25,19 @@ from vlmkit.errors import PromptError, UnknownNameError
 
 BUILT_IN = ("choose", "described")
 """The built-in prompts; ``described`` is ``choose`` with the descriptions and synonyms of the options."""
+
+
+_HARMLESS = frozenset({"name", "description", "synonyms", "index", "index0", "first", "last"})
+"""What templates read of options and loops; by these names nothing dangerous is reached on any object."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """A sandbox that is quick about what every option is asked for."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if attribute in _HARMLESS and hasattr(obj, attribute):
+            return getattr(obj, attribute)
+        return super().getattr(obj, attribute)
 
 
 class _Option(Protocol):
@@ -105,7 +118,7 @@ class Prompt:
 
     @cached_property
     def _compiled(self) -> jinja2.Template:
-        environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+        environment = _Sandbox(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
         try:
             return environment.from_string(self.template)
         except jinja2.TemplateError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from attrs import Factory, field, frozen
 from torch.nn.functional import pad
@@ -249,25 +250,15 @@ def _bucket(
     column = torch.arange(width)
     real = column < lengths[:, None]
     queries = first[:, None] + torch.where(real, column, 0)
-    reads = [range(len(row)) if row.reads is None else row.reads for row in rows]
-    read = torch.full((len(rows), max(1, *map(len, reads))), -1)
-    for index, columns in enumerate(reads):
-        read[index, : len(columns)] = torch.tensor(columns)
-    read = read.to(device)
+    read = _table([range(len(row)) if row.reads is None else row.reads for row in rows], filled=-1).to(device)
     if rows[0].causal:
         # Padding stands right of every real key, so causality alone hides it.
         own = column.expand(len(rows), -1).to(device)
         return Bucket(queries.to(device), (before + queries).to(device), None, real.to(device), own, own, read)
 
     depth = int(pasts.max())
-    past_keys = torch.zeros(len(rows), depth, dtype=torch.int64)
-    starts, ends = torch.zeros(2, len(rows), width, dtype=torch.int64)
-    for index, row in enumerate(rows):
-        places = [torch.arange(past_starts[id(piece)], past_starts[id(piece)] + len(piece)) for piece in row.past]
-        if places:
-            past_keys[index, : pasts[index]] = torch.cat(places)
-        starts[index, : len(row)] = torch.tensor(row.starts)
-        ends[index, : len(row)] = torch.tensor(row.ends)
+    past_keys = _past_keys(rows, past_starts)[:, :depth]
+    starts, ends = _table([row.starts for row in rows]), _table([row.ends for row in rows])
     sees_past = torch.arange(depth) < pasts[:, None]
     starts, ends, column, sees_past = (one.to(device) for one in (starts, ends, column, sees_past))
     query, key = column[None, :, None], column[None, None, :]
@@ -284,3 +275,24 @@ def _bucket(
     keys = pad(torch.cat([past_keys, before + queries], dim=1), (0, unseen))
     key_places = pad(torch.cat([past_places, query_places], dim=1), (0, unseen))
     return Bucket(queries.to(device), keys.to(device), mask, real.to(device), query_places, key_places, read)
+
+
+def _past_keys(rows: Sequence[Row], past_starts: Mapping[int, int]) -> torch.Tensor:
+    """Return where the tokens of each row's past are among all past tokens, int64 [B, at least the longest]."""
+    pasts = [tuple(map(id, row.past)) for row in rows]
+    alike = dict(zip(pasts, (row.past for row in rows), strict=True))  # the rows of an image have one past
+    of = {past: index for index, past in enumerate(alike)}
+    places = [
+        [place for piece in past for place in range(past_starts[id(piece)], past_starts[id(piece)] + len(piece))]
+        for past in alike.values()
+    ]
+    return _table(places)[[of[past] for past in pasts]]
+
+
+def _table(rows: Sequence[Sequence[int]], filled: int = 0) -> torch.Tensor:
+    """Return rows of unlike length as one table, int64 [B, at least 1]."""
+    lengths = np.array([len(row) for row in rows])
+    table = np.full((len(rows), max(1, lengths.max())), filled, dtype=np.int64)
+    numbers = np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int64, count=lengths.sum())
+    table[np.arange(table.shape[1]) < lengths[:, None]] = numbers
+    return torch.from_numpy(table)

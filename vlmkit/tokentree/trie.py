@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -39,10 +40,22 @@ def grow(stem: Sequence[int], candidates: Sequence[Ids]) -> Branch:
         stem: At least one token id.
         candidates: Non-empty sequences of token ids.
     """
-    tokens, depths = list(stem), list(range(len(stem)))
-    ends = [0] * len(stem)
-    root = len(stem) - 1
-    path = [root]
+    trie, root = _on_one_token(tuple(candidates)), len(stem) - 1
+    size = root + len(trie.tokens)
+    return Branch(
+        tokens=(*stem, *trie.tokens[1:]),
+        depths=(*range(root), *(root + depth for depth in trie.depths)),
+        ends=(*[size] * root, *(root + end for end in trie.ends)),
+        edges=tuple((root + node, token) for node, token in trie.edges),
+        candidates=trie.candidates,
+    )
+
+
+@lru_cache(maxsize=32)  # letters are the same for all groups of a size
+def _on_one_token(candidates: tuple[Ids, ...]) -> Branch:
+    """Put candidates on a stem of one token, which is 0."""
+    tokens, depths, ends = [0], [0], [0]
+    path = [0]
     trail: list[int] = []
     edges: list[tuple[int, int]] = []
     edges_of: list[tuple[int, ...]] = [()] * len(candidates)
@@ -60,7 +73,7 @@ def grow(stem: Sequence[int], candidates: Sequence[Ids]) -> Branch:
         for token in candidate[len(path) - 1 : -1]:
             path.append(len(tokens))
             tokens.append(token)
-            depths.append(root + len(path) - 1)
+            depths.append(len(path) - 1)
             ends.append(0)
         del trail[shared:]
         for edge in zip(path[shared:], candidate[shared:], strict=True):
@@ -69,7 +82,6 @@ def grow(stem: Sequence[int], candidates: Sequence[Ids]) -> Branch:
         edges_of[index] = tuple(trail)
         previous = candidate
     close(0)
-    ends[: len(stem)] = [len(tokens)] * len(stem)
     return Branch(tuple(tokens), tuple(depths), tuple(ends), tuple(edges), tuple(edges_of))
 
 
