@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vlmkit.errors import PromptError
-from vlmkit.prompts import BUILT_IN, default_prompt, named_prompt
+from vlmkit.prompts import BUILT_IN, Prompt, default_prompt, named_prompt
 from vlmkit.types import Label
 
 WORDS = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=12)
@@ -99,3 +99,23 @@ def test_a_sentence_before_a_question_is_shown_as_it_is(sentence):
     options = [Label("cat"), Label("dog")]
     question = default_prompt()
     assert question.after(sentence).render(options) == f"{sentence}\n{question.render(options)}"
+
+
+@pytest.mark.parametrize(
+    "escape",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ options[0].__class__ }}",
+        "{{ options[0].name.__class__ }}",
+        "{{ options.index.__self__ }}",
+        "{{ options[0].name.index.__doc__ }}",
+        "{% for option in options %}{{ loop.__init__.__globals__ }}{% endfor %}",
+        "{% for option in options %}{{ loop.index.__class__ }}{% endfor %}",
+        "{{ '{0.__class__}'.format(options[0]) }}",
+        "{% do options.append(1) %}",
+        "{{ options.append(1) }}",
+    ],
+)
+def test_a_template_reaches_nothing_but_its_options(escape):
+    with pytest.raises(PromptError):
+        Prompt(escape + "{% for option in options %}{{ option.name }}{% endfor %}", name="stranger.jinja")
