@@ -111,12 +111,9 @@ class Pipeline:
         return _made_again, (self._again, self._calibrated)
 
     def on(self, device: str) -> Pipeline:
-        """Return the same on another device, with a model of its own that is not loaded.
-
-        Raises:
-            SpecError: The model is a backend, which has its device.
-        """
-        return _made_again(partial(self._again, device=device), self._calibrated)
+        """Return the same on another device, with a model of its own that is not loaded; a backend stays as it is."""
+        again = partial(self._again, device=device) if self._owns_backend else self._again
+        return _made_again(again, self._calibrated)
 
     def classify(
         self, images: Images, labels: Labels | None = None, *, taxonomy: Taxonomy | None = None
