@@ -92,7 +92,6 @@ def attend_by_products(
     shared = heads // groups
     keys, values = key.transpose(0, 1), value.transpose(0, 1)
     queries = query.view(rows, groups, shared, width, size).transpose(0, 1)
-    added = query.new_zeros(()).expand(rows, 1, width, depth) if bias is None else bias
     attended = query.new_empty(rows, width, groups, shared, size).permute(2, 0, 3, 1, 4)
     columns_at_once = min(width, max(FEWEST_QUERIES, SCORES_AT_ONCE // (shared * depth)))
     most = max(1, SCORES_AT_ONCE // (shared * columns_at_once * depth))
@@ -104,8 +103,14 @@ def attend_by_products(
         some = slice(head, head + heads_at_once), slice(row, row + rows_at_once)
         columns = slice(column, column + columns_at_once)
         asking = queries[some][..., columns, :]
-        scores = asking.new_empty(*asking.shape[:-1], depth).copy_(added[some[1], :, columns])
+        scores = asking.new_empty(*asking.shape[:-1], depth)
+        if bias is not None:
+            scores.copy_(bias[some[1], :, columns])
         flat, known = asking.flatten(0, 1).flatten(1, 2), keys[some].flatten(0, 1)
-        weights = scores.view(*flat.shape[:2], depth).baddbmm_(flat, known.mT, alpha=scaling).softmax(-1)
+        # With beta=0 what the memory held before is not read, not even what is not a number.
+        scores = scores.view(*flat.shape[:2], depth).baddbmm_(
+            flat, known.mT, beta=0 if bias is None else 1, alpha=scaling
+        )
+        weights = scores.softmax(-1)
         attended[some][..., columns, :] = (weights @ values[some].flatten(0, 1)).view(asking.shape)
     return attended.permute(1, 0, 2, 3, 4).flatten(1, 2)
